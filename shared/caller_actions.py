@@ -1,0 +1,183 @@
+"""What callers and operators do to a cancellation that is under way: report a refund, abort, retry.
+
+Each locks the row, so it and a running step cannot both win; whoever holds the lease loses it where the action
+changes the course. A refusal that must stay in the timeline is returned, not raised: raising would roll it back.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from shared import reservations
+from shared.cancellations import Change, advance, lock, note
+from shared.db import Transaction, now_plus
+from shared.lifecycle import Status, Step
+from shared.models import Call, Cancellation
+from shared.money import Money
+from shared.problems import Problem, problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefundReport:
+    """The partner says it has refunded its customer."""
+
+    refund: Money
+    reference: str
+    actor: str
+
+    def evidence(self) -> dict[str, Any]:
+        """Return the report as stored in the timeline."""
+        return {"amount": self.refund.text, "currency": self.refund.currency, "reference": self.reference}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What came of an action: an HTTP status, and the problem when it was refused."""
+
+    status: int
+    problem: Problem | None = None
+
+
+def report_refund(tx: Transaction, cancellation_id: UUID, report: RefundReport) -> Verdict:
+    """Take a refund report: 200 accepted or repeated, 202 stored for a person, 409 or 422 refused and noted."""
+    row = _locked(tx, cancellation_id)
+    if row.refund_reported_at is not None:
+        return _report_again(tx, row, report)
+    if row.status in {Status.ABORTED, Status.REJECTED}:
+        return _store_for_review(
+            tx, row, report, "refund-after-end", f"reported after the cancellation was {row.status}"
+        )
+    if row.status == Status.COMPLETED:
+        return _refuse(tx, row, report, "refund-not-awaited", "The cancellation is completed without a refund report.")
+    if row.preview_total is None or row.preview_currency is None:
+        return _refuse(
+            tx, row, report, "not-previewed", "There is no preview yet; report the refund that it will show."
+        )
+    if report.refund == Money(amount=row.preview_total, currency=row.preview_currency):
+        return _accept_refund(tx, row, report)
+    if _was_previewed_before(tx, row, report.refund):
+        return _store_for_review(tx, row, report, "refund-of-another-round", "of an earlier preview's amount")
+    expected = f"{row.preview_total} {row.preview_currency}"
+    return _refuse(
+        tx,
+        row,
+        report,
+        "refund-mismatch",
+        f"The previewed refund is {expected}, not {report.refund.text} {report.refund.currency}.",
+    )
+
+
+def abort(tx: Transaction, cancellation_id: UUID, *, actor: str) -> None:
+    """Take a cancellation back; raise Problem once something irreversible is intended or it has ended."""
+    row = _locked(tx, cancellation_id)
+    if row.status == Status.ABORTED:
+        return
+    if row.status in {Status.COMPLETED, Status.REJECTED}:
+        raise Problem("already-ended", f"The cancellation is {row.status}; there is nothing to abort.")
+    if row.irreversible_at is not None:
+        detail = "A refund, a claim or a confirm is already on its way; the cancellation goes on to its end."
+        raise Problem("point-of-no-return", detail, since=row.irreversible_at.isoformat())
+    change = Change(event="aborted", actor=actor, reason="taken back by the caller", status=Status.ABORTED)
+    advance(tx, row, change, takes_over=True)
+    reservations.release_all(tx, row.id)
+
+
+def retry(tx: Transaction, cancellation_id: UUID, *, actor: str) -> None:
+    """Take one that needs review up again at its step, or skip the wait of a postponed one.
+
+    Never a new round, never a new key: the step finds its call where it left it.
+    """
+    row = _locked(tx, cancellation_id)
+    is_parked = row.status == Status.NEEDS_REVIEW and row.next_step is not None
+    is_waiting = row.status == Status.IN_PROGRESS and row.lease_until is None
+    if not is_parked and not is_waiting:
+        raise Problem(
+            "nothing-to-retry",
+            f"The cancellation is {row.status}; only one that needs review or waits can be retried.",
+        )
+    reason = "taken up again by an operator" if is_parked else "its wait was skipped by an operator"
+    values = {"tries": 0, "abandoned": 0}
+    change = Change(event="retried", actor=actor, reason=reason, status=Status.IN_PROGRESS, values=values)
+    advance(tx, row, change, takes_over=True)
+
+
+def _locked(tx: Transaction, cancellation_id: UUID) -> Cancellation:
+    row = lock(tx, cancellation_id)
+    if row is None:
+        raise Problem("not-found", f"There is no cancellation {cancellation_id}.")
+    return row
+
+
+def _report_again(tx: Transaction, row: Cancellation, report: RefundReport) -> Verdict:
+    amount, currency = row.refund_amount or Decimal(0), row.refund_currency or ""
+    if report.refund == Money(amount=amount, currency=currency) and report.reference == row.refund_reference:
+        return Verdict(status=200)
+    detail = f"A refund of {amount} {currency} with reference {row.refund_reference!r} was reported before."
+    return _refuse(tx, row, report, "refund-already-reported", detail)
+
+
+def _accept_refund(tx: Transaction, row: Cancellation, report: RefundReport) -> Verdict:
+    values = {**_refund_columns(report), "irreversible_at": row.irreversible_at or now_plus(0)}
+    if row.status == Status.AWAITING_REFUND:
+        change = Change(
+            event="refund_reported", actor=report.actor, reason="the refund is reported", status=Status.IN_PROGRESS,
+            done=[*row.done_steps, Step.REFUND.value], values=values, details=report.evidence(),
+        )  # fmt: skip
+        advance(tx, row, change, takes_over=True)
+        return Verdict(status=200)
+    # Another step is due or running (a preview being renewed, a claim): the refund step will find the report.
+    for column, value in values.items():
+        setattr(row, column, value)
+    note(
+        tx,
+        row,
+        "refund_reported",
+        actor=report.actor,
+        reason="the refund is reported",
+        details=report.evidence(),
+    )
+    return Verdict(status=200)
+
+
+def _store_for_review(tx: Transaction, row: Cancellation, report: RefundReport, slug: str, why: str) -> Verdict:
+    detail = f"A refund of {report.refund.text} {report.refund.currency} was reported {why}: that money was paid, a person must decide."
+    values = {
+        **_refund_columns(report),
+        "irreversible_at": row.irreversible_at or now_plus(0),
+        "problem": problem(slug, detail, report=report.evidence()),
+    }
+    change = Change(
+        event="refund_reported", actor=report.actor, reason=detail, status=Status.NEEDS_REVIEW, values=values,
+        details=report.evidence(),
+    )  # fmt: skip
+    advance(tx, row, change, takes_over=True)
+    return Verdict(status=202)
+
+
+def _refuse(tx: Transaction, row: Cancellation, report: RefundReport, slug: str, detail: str) -> Verdict:
+    note(tx, row, "refund_report_refused", actor=report.actor, reason=detail, details=report.evidence())
+    return Verdict(status=0, problem=Problem(slug, detail, report=report.evidence()))
+
+
+def _refund_columns(report: RefundReport) -> dict[str, Any]:
+    return {
+        "refund_amount": report.refund.amount,
+        "refund_currency": report.refund.currency,
+        "refund_reference": report.reference,
+        "refund_reported_at": now_plus(0),
+    }
+
+
+def _was_previewed_before(tx: Transaction, row: Cancellation, refund: Money) -> bool:
+    previews = select(Call.answer).where(
+        Call.cancellation_id == row.id, Call.step == Step.PREVIEW, Call.round < row.round
+    )
+    return any(
+        answer
+        and answer.get("currency") == refund.currency
+        and Decimal(str(answer.get("total_refund"))) == refund.amount
+        for answer in tx.session.scalars(previews)
+    )

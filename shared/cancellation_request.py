@@ -1,0 +1,135 @@
+"""What a caller may ask for: the body of a cancellation request, validated once at the door."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from shared.config import AcceptingSettings
+from shared.lifecycle import ClaimWhen, Journey
+from shared.problems import Problem
+
+MAX_FREE_FORM_BYTES = 16_384
+"""Limit of `metadata` and of `section_fields`, each."""
+
+
+def _printable(value: str) -> str:
+    if any(ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF or ord(char) == 127 for char in value):
+        raise ValueError("must not contain control characters or lone surrogates")
+    return value
+
+
+def _storable(value: Any) -> Any:
+    """Refuse what no database text can hold, anywhere inside a free-form value."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        size = len(text.encode())
+    except (ValueError, RecursionError, UnicodeEncodeError) as error:
+        raise ValueError("must be plain JSON without NaN, Infinity or lone surrogates") from error
+    if size > MAX_FREE_FORM_BYTES:
+        raise ValueError(f"must not be larger than {MAX_FREE_FORM_BYTES} bytes of JSON")
+    if "\\u0000" in text:
+        raise ValueError("must not contain NUL characters")
+    return value
+
+
+VendorId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_printable)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class QuoteToCancel(_Part):
+    """One policy to cancel."""
+
+    id: VendorId
+    reason_for_cancellation: Text | None = None
+
+
+class RefundTerms(_Part):
+    """Who tells that the customer has been refunded: the partner (`wait`) or nobody (`skip`)."""
+
+    mode: Literal["wait", "skip"] | None = None
+
+
+class ClaimTerms(_Part):
+    """What to claim and when."""
+
+    quote_id: VendorId | None = None
+    claim_type_id: VendorId | None = None
+    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] = "en"
+    section_fields: Annotated[list[Any], AfterValidator(_storable)] = []
+    when: Annotated[ClaimWhen | None, Field(strict=False)] = None
+
+
+class CancellationRequest(_Part):
+    """A request to cancel; only `booking_id` is required."""
+
+    booking_id: VendorId
+    journey: Annotated[Journey | None, Field(strict=False)] = None
+    quotes: Annotated[list[QuoteToCancel], Field(min_length=1, max_length=200)] | None = None
+    refund: RefundTerms = RefundTerms()
+    refund_required: bool | None = None
+    claim: ClaimTerms | None = None
+    metadata: Annotated[dict[str, Any], AfterValidator(_storable)] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "CancellationRequest":
+        if self.quotes and len({quote.id for quote in self.quotes}) < len(self.quotes):
+            raise ValueError("quotes: names a policy twice")
+        if self.journey is Journey.CANCEL and self.claim is not None:
+            raise ValueError("claim: the journey 'cancel' submits no claim; leave one of the two out")
+        return self
+
+
+def parse(body: Any, *, settings: AcceptingSettings) -> CancellationRequest:
+    """Validate a request and fill in this deployment's defaults; raise Problem naming every field that is wrong."""
+    if not isinstance(body, Mapping):
+        raise Problem("invalid-request", "The body must be a JSON object.", errors=[])
+    try:
+        request = CancellationRequest.model_validate(dict(body))
+    except ValidationError as error:
+        raise _invalid(error) from error
+    return _with_defaults(request, settings)
+
+
+def fingerprint(body: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a body as sent; key order and white space aside."""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode(errors="backslashreplace")).hexdigest()
+
+
+def _with_defaults(request: CancellationRequest, settings: AcceptingSettings) -> CancellationRequest:
+    journey = request.journey or (Journey.CANCEL_AND_CLAIM if request.claim else Journey.CANCEL)
+    refund = RefundTerms(mode=request.refund.mode or settings.refund_mode)
+    claim = _claim_terms(request.claim or ClaimTerms(), settings) if journey is Journey.CANCEL_AND_CLAIM else None
+    return request.model_copy(update={"journey": journey, "refund": refund, "claim": claim})
+
+
+def _claim_terms(claim: ClaimTerms, settings: AcceptingSettings) -> ClaimTerms:
+    if not settings.claims_enabled:
+        raise Problem(
+            "claims-disabled",
+            "This deployment submits no claims (CLAIMS_ENABLED is false); nothing was accepted.",
+        )
+    claim_type_id = claim.claim_type_id or settings.xclaim_claim_type_id
+    if claim_type_id is None:
+        detail = "claim.claim_type_id is missing and XCLAIM_CLAIM_TYPE_ID sets no default."
+        raise Problem("invalid-request", detail, errors=[{"field": "claim.claim_type_id", "problem": "required"}])
+    return claim.model_copy(update={"claim_type_id": claim_type_id, "when": claim.when or settings.claim_when})
+
+
+def _invalid(error: ValidationError) -> Problem:
+    errors = [
+        {
+            "field": ".".join(str(part) for part in item["loc"]),
+            "problem": item["msg"].removeprefix("Value error, "),
+        }
+        for item in error.errors(include_url=False, include_input=False)
+    ]
+    fields = ", ".join(sorted({item["field"] or "the body" for item in errors}))
+    return Problem("invalid-request", f"Nothing was accepted; wrong or unknown: {fields}.", errors=errors)

@@ -1,0 +1,310 @@
+"""All writes to a cancellation's row by its steps; only `advance` assigns a status.
+
+A step is three beats: `begin_step` in a short transaction, the call with no transaction open, and one of
+`finish_step`, `postpone`, `await_refund`, `renew_preview`, `park` or `reject` in another. The third beat writes only
+while the lease taken in the first is still its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import case, or_, select, update
+from sqlalchemy.orm import Session
+
+from shared import reservations
+from shared.db import Transaction, now_plus
+from shared.lifecycle import TASK_OF, UNFINISHED, Status, Step, check_transition, next_step
+from shared.models import Cancellation, Transition
+from shared.problems import problem
+
+LEASE_SECONDS = 8.0
+"""Short, and renewed while a call runs, so that a dead worker's step is soon free."""
+MESSAGE_PATIENCE = 10.0
+"""Seconds a fresh message may wait in its queue before the sweeper rings again."""
+MAX_TRIES = 100
+"""With waits growing to 5 min, about eight hours of an insurer that does not answer."""
+MAX_ABANDONED = 5
+"""A step during which workers died this often is probably what kills them."""
+
+WORKER = "worker"
+
+
+class LeaseLost(Exception):
+    """Another worker, or the caller's abort, took the row over; what this try found must not be written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What `advance` writes; what is left out stays as it is."""
+
+    event: str
+    actor: str
+    reason: str
+    status: Status
+    done: Sequence[str] | None = None
+    due_in: float | None = 0.0
+    """Seconds until the service acts by itself; ignored for statuses in which it does not."""
+    values: Mapping[str, Any] | None = None
+    details: Mapping[str, Any] | None = None
+
+
+def find(session: Session, cancellation_id: UUID) -> Cancellation | None:
+    """Return the row as it is now."""
+    return session.get(Cancellation, cancellation_id)
+
+
+def begin_step(tx: Transaction, cancellation_id: UUID, step: Step) -> Cancellation | None:
+    """Take the lease on a due step, or return None when the row has moved on, is not due, or is being worked on."""
+    taken = (
+        update(Cancellation)
+        .where(
+            Cancellation.id == cancellation_id,
+            Cancellation.next_step == step,
+            Cancellation.status.in_(UNFINISHED),
+            Cancellation.next_attempt_at <= now_plus(0),
+            or_(Cancellation.lease_until.is_(None), Cancellation.lease_until < now_plus(0)),
+        )
+        .values(
+            lease=Cancellation.lease + 1,
+            lease_until=now_plus(LEASE_SECONDS),
+            begun_at=now_plus(0),
+            tries=Cancellation.tries + 1,
+            # A lease that is still written although it ran out was never ended by its holder.
+            abandoned=case(
+                (Cancellation.lease_until.is_not(None), Cancellation.abandoned + 1),
+                else_=Cancellation.abandoned,
+            ),
+            rings=0,
+            ring_after=None,
+        )
+        .returning(Cancellation)
+    )
+    held = tx.session.scalars(taken, execution_options={"populate_existing": True}).first()
+    if held is None:
+        return None
+    if held.abandoned > MAX_ABANDONED:
+        park(
+            tx,
+            held,
+            "worker-crashed",
+            f"Workers died {held.abandoned} times during {step}; retry takes it up again.",
+        )
+        return None
+    if held.tries > MAX_TRIES:
+        park(tx, held, "tries-spent", f"{MAX_TRIES} tries of {step} are spent; retry takes it up again.")
+        return None
+    return held
+
+
+def renew_lease(tx: Transaction, held: Cancellation) -> bool:
+    """Keep the row while a call runs; return False when it is no longer ours."""
+    # A third beat that has ended the lease in the meantime must not be undone by this one.
+    is_ours = (
+        Cancellation.id == held.id,
+        Cancellation.lease == held.lease,
+        Cancellation.lease_until.is_not(None),
+    )
+    ours = update(Cancellation).where(*is_ours)
+    renewed = tx.session.execute(ours.values(lease_until=now_plus(LEASE_SECONDS)).returning(Cancellation.id))
+    return renewed.first() is not None
+
+
+def pass_point_of_no_return(tx: Transaction, held: Cancellation) -> None:
+    """Write the committed intent of something irreversible; from here on abort is refused."""
+    if held.irreversible_at is None:
+        held.irreversible_at = now_plus(0)  # type: ignore[assignment]  # SQL expressions are assignable to mapped attributes
+        tx.session.flush()
+        tx.session.refresh(held, ["irreversible_at"])
+
+
+def finish_step(
+    tx: Transaction,
+    held: Cancellation,
+    step: Step,
+    reason: str,
+    *,
+    details: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> None:
+    """Mark the step done; the next one is rung for after the commit."""
+    done = [*held.done_steps, step.value]
+    steps = values.get("steps", held.steps)
+    status = Status.IN_PROGRESS if next_step(steps, done) else Status.COMPLETED
+    if status is Status.COMPLETED:
+        values["completed_at"] = now_plus(0)
+    change = Change(
+        event="step_done",
+        actor=WORKER,
+        reason=reason,
+        status=status,
+        done=done,
+        values=values,
+        details=details,
+    )
+    advance(tx, held, change)
+
+
+def postpone(
+    tx: Transaction,
+    held: Cancellation,
+    reason: str,
+    *,
+    seconds: float,
+    counts: bool = True,
+    details: Mapping[str, Any] | None = None,
+) -> None:
+    """Try the same step again later; a wait that is nobody's fault does not count as a try."""
+    values = {} if counts else {"tries": max(held.tries - 1, 0)}
+    change = Change(
+        event="postponed", actor=WORKER, reason=reason, status=Status.IN_PROGRESS, due_in=seconds, details=details,
+        values={"tries": held.tries, "abandoned": held.abandoned, **values},
+    )  # fmt: skip
+    advance(tx, held, change)
+
+
+def await_refund(tx: Transaction, held: Cancellation, *, seconds: float) -> None:
+    """Wait for the partner's report, and wake up by ourselves to renew the preview."""
+    values = {"waiting_since": held.waiting_since or now_plus(0), "tries": 0, "abandoned": 0}
+    change = Change(
+        event="awaiting_refund", actor=WORKER, status=Status.AWAITING_REFUND, due_in=seconds, values=values,
+        reason=f"waits for the refund of {held.preview_total} {held.preview_currency} to be reported",
+    )  # fmt: skip
+    advance(tx, held, change)
+
+
+def renew_preview(tx: Transaction, held: Cancellation, reason: str, *, seconds: float = 0.0, **values: Any) -> None:
+    """Start a new preview round, with a new key; claims made and refunds reported stay done."""
+    done = [step for step in held.done_steps if step not in {Step.PREVIEW, Step.REFUND}]
+    values = {"round": held.round + 1, **values}
+    change = Change(
+        event="preview_renewed", actor=WORKER, reason=reason, status=Status.IN_PROGRESS, done=done, due_in=seconds,
+        values=values,
+    )  # fmt: skip
+    advance(tx, held, change)
+
+
+def hurry(tx: Transaction, row: Cancellation, reason: str) -> None:
+    """End the wait of a locked row that nobody works on: news has come."""
+    change = Change(
+        event="hurried", actor=WORKER, reason=reason, status=Status.IN_PROGRESS, values={"tries": row.tries}
+    )
+    advance(tx, row, change)
+
+
+def park(
+    tx: Transaction,
+    held: Cancellation,
+    slug: str,
+    detail: str,
+    *,
+    actor: str = WORKER,
+    takes_over: bool = False,
+    **evidence: Any,
+) -> None:
+    """Leave the decision to a person, with the evidence."""
+    document = problem(slug, detail, **evidence)
+    values = {"problem": document}
+    change = Change(
+        event="needs_review",
+        actor=actor,
+        reason=detail,
+        status=Status.NEEDS_REVIEW,
+        values=values,
+        details=evidence,
+    )
+    advance(tx, held, change, takes_over=takes_over)
+
+
+def reject(tx: Transaction, held: Cancellation, slug: str, detail: str, **evidence: Any) -> None:
+    """End it before the point of no return; after that point a refusal is a person's to decide."""
+    if held.irreversible_at is not None:
+        park(tx, held, slug, detail, **evidence)
+        return
+    values = {"problem": problem(slug, detail, **evidence)}
+    change = Change(
+        event="rejected", actor=WORKER, reason=detail, status=Status.REJECTED, values=values, details=evidence
+    )
+    advance(tx, held, change)
+    reservations.release_all(tx, held.id)
+
+
+def advance(tx: Transaction, row: Cancellation, change: Change, *, takes_over: bool = False) -> None:
+    """Write a change of status or step, its transition and its next message: the only way a status changes.
+
+    Raises LeaseLost when the row was taken over since it was read, IllegalTransition when the table forbids it.
+    `takes_over` is for callers' actions on a locked row: whoever holds the lease loses it.
+    """
+    check_transition(Status(row.status), change.status)
+    done = list(row.done_steps if change.done is None else change.done)
+    values: dict[str, Any] = {
+        "lease_until": None,
+        "updated_at": now_plus(0),
+        "done_steps": done,
+        **(change.values or {}),
+    }
+    to_step = _step_after(row, change.status, values.get("steps", row.steps), done)
+    if to_step != row.next_step:
+        values = {"tries": 0, "abandoned": 0, **values}
+    if change.status in UNFINISHED:
+        values["problem"] = None
+    values |= {"status": change.status, "next_step": to_step, **_due(change, to_step)}
+    if takes_over:
+        values["lease"] = Cancellation.lease + 1
+    written = update(Cancellation).where(Cancellation.id == row.id, Cancellation.lease == row.lease).values(**values)
+    before = (row.status, row.next_step)
+    if (
+        tx.session.execute(written.returning(Cancellation.id), execution_options={"synchronize_session": False}).first()
+        is None
+    ):
+        raise LeaseLost(f"cancellation {row.id}: lease {row.lease} is no longer the current one; nothing was written")
+    _note(tx, row.id, change, before, to_step)
+    if change.status is Status.IN_PROGRESS and to_step and change.due_in == 0:
+        tx.enqueue(TASK_OF[Step(to_step)], row.id)
+
+
+def note(
+    tx: Transaction, row: Cancellation, event: str, *, actor: str, reason: str, details: Mapping[str, Any]
+) -> None:
+    """Write a line in the timeline that changes nothing."""
+    change = Change(event=event, actor=actor, reason=reason, status=Status(row.status), details=details)
+    _note(tx, row.id, change, (row.status, row.next_step), row.next_step)
+
+
+def lock(tx: Transaction, cancellation_id: UUID) -> Cancellation | None:
+    """Return the row locked for a caller's action."""
+    locked = select(Cancellation).where(Cancellation.id == cancellation_id).with_for_update()
+    return tx.session.scalars(locked, execution_options={"populate_existing": True}).first()
+
+
+def _step_after(row: Cancellation, status: Status, steps: Sequence[str], done: Sequence[str]) -> str | None:
+    if status in UNFINISHED:
+        step = next_step(steps, done)
+        return step.value if step else None
+    return row.next_step if status is Status.NEEDS_REVIEW else None
+
+
+def _due(change: Change, to_step: str | None) -> dict[str, Any]:
+    if change.status not in UNFINISHED or to_step is None:
+        return {"next_attempt_at": None, "rings": 0, "ring_after": None}
+    wait = change.due_in or 0.0
+    # A step rung for at once gives its message time; one that waits is the sweeper's to ring when it is due.
+    patience = now_plus(MESSAGE_PATIENCE) if wait == 0 else None
+    return {"next_attempt_at": now_plus(wait), "rings": 0, "ring_after": patience}
+
+
+def _note(tx: Transaction, row_id: UUID, change: Change, before: tuple[str, str | None], to_step: str | None) -> None:
+    tx.session.add(
+        Transition(
+            cancellation_id=row_id,
+            event=change.event,
+            from_status=before[0],
+            to_status=change.status,
+            from_step=before[1],
+            to_step=to_step,
+            actor=change.actor,
+            reason=change.reason,
+            details=dict(change.details or {}),
+        )
+    )

@@ -1,0 +1,132 @@
+"""All writes to a claim's row: opened before the claim is sent, then kept at what XClaim says."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from shared import milestones, reservations
+from shared.clock import utc_now
+from shared.db import Transaction, insert_or_ignore, now_plus
+from shared.models import Cancellation, Claim, new_id
+from shared.xclaim import wire
+
+MilestoneMapping = Mapping[str, Sequence[str]] | None
+
+
+class NotOurClaim(Exception):
+    """What XClaim showed is a claim for another booking or policy than the row's: nothing may be taken from it."""
+
+
+def open_claim(tx: Transaction, held: Cancellation, *, claim_type_id: str) -> Claim | None:
+    """Return this cancellation's open claim, opened now if need be; None when another cancellation has one open."""
+    quote_id = held.claim_quote_id
+    if quote_id is None:
+        raise ValueError(f"cancellation {held.id} has no policy to claim; its look-up should have named one")
+    values = {
+        "id": new_id(),
+        "partner": held.partner,
+        "cancellation_id": held.id,
+        "booking_id": held.booking_id,
+        "quote_id": quote_id,
+        "claim_type_id": claim_type_id,
+        "webhook_token": secrets.token_urlsafe(24),
+        "is_processed": False,
+        "milestones": {},
+        "created_at": now_plus(0),
+    }
+    key = ("partner", "booking_id", "quote_id", "claim_type_id")
+    insert_or_ignore(tx.session, Claim, values, conflict=key, where=text("closed_at IS NULL"))
+    return of_cancellation(tx.session, held.id)
+
+
+def of_cancellation(session: Session, cancellation_id: UUID) -> Claim | None:
+    """Return the newest claim of a cancellation."""
+    of_it = select(Claim).where(Claim.cancellation_id == cancellation_id)
+    return session.scalars(of_it.order_by(Claim.id.desc()).limit(1)).first()
+
+
+def find_for_event(session: Session, *, partner: str, token: str | None, event: wire.ClaimEvent) -> Claim | None:
+    """Return the claim an event is about: by its own URL's token, else by id, by reference, by booking.
+
+    A booking decides only when it has exactly one claim.
+    """
+    if token is not None:
+        return session.scalars(select(Claim).where(Claim.webhook_token == token)).first()
+    ours = select(Claim).where(Claim.partner == partner)
+    for column, value in ((Claim.claim_id, event.claim_id), (Claim.reference, event.reference)):
+        if value and (found := session.scalars(ours.where(column == value)).first()):
+            return found
+    of_booking = (
+        session.scalars(ours.where(Claim.booking_id == event.booking_id).limit(2)).all() if event.booking_id else []
+    )
+    return of_booking[0] if len(of_booking) == 1 else None
+
+
+def apply_answer(
+    tx: Transaction,
+    claim_row_id: UUID,
+    said: wire.Claim,
+    *,
+    asked_at: datetime,
+    mapping: MilestoneMapping = None,
+) -> tuple[Claim, tuple[str, ...]]:
+    """Store what XClaim answered and return the row with the milestones newly reached.
+
+    An answer that was asked for before the one already stored latches milestones and changes nothing else.
+    Raises NotOurClaim when the answer is about another booking or policy.
+    """
+    row = _locked(tx, claim_row_id)
+    if said.booking_id != row.booking_id or (said.quote_id or row.quote_id) != row.quote_id:
+        raise NotOurClaim(
+            f"asked for claim {row.reference or row.claim_id} of {row.booking_id}, shown one of {said.booking_id}"
+        )
+    if row.fetched_at is None or asked_at >= row.fetched_at:
+        row.claim_id = said.id or row.claim_id
+        row.reference = said.reference or row.reference
+        row.status = said.category or row.status
+        row.status_name = said.status_name or row.status_name
+        row.is_processed = row.is_processed or said.is_processed
+        row.fetched_at = asked_at
+    return row, _latch(tx, row, [said.category, said.status_name, said.status_label], mapping)
+
+
+def apply_event(
+    tx: Transaction,
+    claim_row_id: UUID,
+    event: wire.ClaimEvent,
+    *,
+    sets_status: bool,
+    mapping: MilestoneMapping = None,
+) -> tuple[Claim, tuple[str, ...]]:
+    """Latch the milestones of a verified event; take its category too where XClaim could not be asked."""
+    row = _locked(tx, claim_row_id)
+    if sets_status and event.category:
+        row.status = event.category
+        row.status_name = event.status_name or row.status_name
+    words = [event.event, event.category, event.status_name, event.status_label]
+    return row, _latch(tx, row, words, mapping)
+
+
+def _latch(tx: Transaction, row: Claim, words: Sequence[str | None], mapping: MilestoneMapping) -> tuple[str, ...]:
+    new = milestones.reached(words, already=row.milestones, mapping=mapping)
+    if new:
+        at = utc_now().isoformat().replace("+00:00", "Z")
+        row.milestones = {**row.milestones, **dict.fromkeys(new, at)}
+    if row.closed_at is None and row.milestones.keys() & {
+        milestones.CLAIM_PAID,
+        milestones.CLAIM_CLOSED_UNPAID,
+    }:
+        row.closed_at = now_plus(0)  # type: ignore[assignment]  # SQL expressions are assignable to mapped attributes
+    if milestones.CLAIM_CLOSED_UNPAID in new:
+        reservations.release(tx, row.cancellation_id, row.quote_id)
+    tx.session.flush()
+    return new
+
+
+def _locked(tx: Transaction, claim_row_id: UUID) -> Claim:
+    locked = select(Claim).where(Claim.id == claim_row_id).with_for_update()
+    return tx.session.scalars(locked, execution_options={"populate_existing": True}).one()

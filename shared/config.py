@@ -1,0 +1,234 @@
+"""Settings: every environment variable, read once, all problems reported together.
+
+One class per kind of process, so that a process asks only for what it uses.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic.dataclasses import dataclass
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared.lifecycle import ClaimWhen
+
+EX_CONFIG = 78  # sysexits.h: configuration error
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _duration(value: object) -> object:
+    """Read `90`, `90s`, `5m`, `1h` or `14d`."""
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+)([smhd]?)", value.strip())):
+        return timedelta(seconds=int(match[1]) * _UNITS[match[2] or "s"])
+    if isinstance(value, timedelta):
+        return value
+    raise ValueError("must be a whole number of seconds, or one with a unit, like 90s, 5m, 1h or 14d")
+
+
+def _comma_separated(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an http:// or https:// address")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_comma_separated)]
+HttpUrl = Annotated[str, BeforeValidator(_http_url)]
+
+
+@dataclass(frozen=True)
+class ApiToken:
+    """A caller of the HTTP interface."""
+
+    name: str
+    token: SecretStr
+    is_operator: bool = False
+
+
+class Settings(BaseSettings):
+    """What every process reads."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", hide_input_in_errors=True)
+
+    database_url: str = "sqlite:///var/cfar.db"
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    redis_tls_verify: bool = True
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] = "json"
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        """Turn what platforms hand out into what SQLAlchemy reads."""
+        for scheme in ("postgres://", "postgresql://", "postgresql+psycopg://"):
+            if value.startswith(scheme):
+                return "postgresql+psycopg://" + value.removeprefix(scheme)
+        if value.startswith("sqlite:///"):
+            return value
+        raise ValueError("must start with postgresql://, postgres:// or sqlite:///")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_broker(cls, value: SecretStr) -> SecretStr:
+        if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss"}:
+            raise ValueError("must start with redis:// or rediss://")
+        return value
+
+    @classmethod
+    def broken_rules(cls, given: Mapping[str, str]) -> list[str]:
+        """Return what is wrong between several variables; looked at even when single ones are wrong too."""
+        if given.get("DYNO") and given.get("DATABASE_URL", "sqlite:").startswith("sqlite:"):
+            return ["DATABASE_URL: SQLite is refused where DYNO is set, such disks do not last: use postgresql://"]
+        return []
+
+
+class AcceptingSettings(Settings):
+    """What a process that accepts cancellations reads: the web door and the Celery door."""
+
+    xcover_partner_code: str
+    claims_enabled: bool = True
+    xclaim_claim_type_id: str | None = None
+    refund_mode: Literal["wait", "skip"] = "wait"
+    claim_when: ClaimWhen = ClaimWhen.AUTO
+
+
+class WebSettings(AcceptingSettings):
+    """What the gateway reads."""
+
+    api_tokens: Annotated[list[ApiToken], NoDecode]
+    xclaim_webhook_keys: Secrets = []
+    xclaim_signature_encoding: Literal["hex", "base64", "either"] = "hex"
+
+    @field_validator("api_tokens", mode="before")
+    @classmethod
+    def _named_tokens(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        tokens = [_api_token(entry) for entry in str(value).split(",") if entry.strip()]
+        if not tokens:
+            raise ValueError("names no caller: unset never means open")
+        return tokens
+
+    @classmethod
+    def broken_rules(cls, given: Mapping[str, str]) -> list[str]:
+        """Claims need a key to verify their webhooks with."""
+        return [*super().broken_rules(given), *_needed_for_claims(given, ["XCLAIM_WEBHOOK_KEYS"])]
+
+
+class WorkerSettings(AcceptingSettings):
+    """What a worker reads."""
+
+    xcover_base_url: HttpUrl
+    xcover_api_key: SecretStr
+    xcover_api_secret: SecretStr
+    xcover_signature_algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha512"
+    xcover_signed_headers: Literal["date", "(request-target) date"] = "date"
+    xclaim_base_url: HttpUrl | None = None
+    xclaim_partner_code: str | None = None
+    xclaim_claims_by_booking_path: str | None = None
+    xclaim_token: SecretStr | None = None
+    xclaim_api_key: SecretStr | None = None
+    xclaim_password: SecretStr | None = None
+    xclaim_eligibility_check: bool = True
+    xclaim_webhook_keys: Secrets = []
+    claim_milestones: dict[str, list[str]] | None = None
+    public_url: HttpUrl | None = None
+    refund_max_wait: Duration = timedelta(days=14)
+    preview_renew_before: Duration = timedelta(hours=1)
+    confirm_margin: Duration = timedelta(seconds=60)
+    read_back_after: Duration = timedelta(minutes=10)
+    """How long after a request may have left the insurer is believed when it shows nothing done."""
+    celery_callers: Annotated[list[str], NoDecode] = Field(default=[], validation_alias=AliasChoices("API_TOKENS"))
+    """Names a producer may give as `caller`; the tokens themselves stay with the gateway."""
+
+    @field_validator("celery_callers", mode="before")
+    @classmethod
+    def _names_only(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return [_api_token(entry).name for entry in value.split(",") if entry.strip()]
+
+    @classmethod
+    def broken_rules(cls, given: Mapping[str, str]) -> list[str]:
+        """Claims need XClaim's address, its credentials, and a receiver for its webhooks."""
+        needed = ["XCLAIM_BASE_URL", "XCLAIM_WEBHOOK_KEYS", "PUBLIC_URL"]
+        if not given.get("XCLAIM_TOKEN") and not (given.get("XCLAIM_API_KEY") and given.get("XCLAIM_PASSWORD")):
+            needed.append("XCLAIM_TOKEN (or XCLAIM_API_KEY with XCLAIM_PASSWORD)")
+        return [*super().broken_rules(given), *_needed_for_claims(given, needed)]
+
+
+class FlowerSettings(Settings):
+    """What Flower reads: without a password it would show the queue to anyone."""
+
+    flower_basic_auth: SecretStr
+    port: int = 5555
+
+    @field_validator("flower_basic_auth")
+    @classmethod
+    def _user_and_password(cls, value: SecretStr) -> SecretStr:
+        user, _, password = value.get_secret_value().partition(":")
+        if not user or not password:
+            raise ValueError("must be user:password")
+        return value
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def load(kind: type[AnySettings]) -> AnySettings:
+    """Read the environment; on any problem print all of them and exit 78."""
+    problems = kind.broken_rules(os.environ)
+    try:
+        settings = kind()
+    except ValidationError as error:
+        _exit_with(problems_of(error) + problems)
+    if problems:
+        _exit_with(problems)
+    if settings.database_url.startswith("sqlite:///"):
+        Path(settings.database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    return settings
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """Return one line per problem, naming the variable and never its value."""
+    return [_problem_line(dict(detail)) for detail in error.errors(include_url=False, include_input=False)]
+
+
+def _problem_line(detail: dict[str, Any]) -> str:
+    name = str(detail["loc"][0]).upper()
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return f"{name}: {'required, but not set' if detail['type'] == 'missing' else message}"
+
+
+def _needed_for_claims(given: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    if given.get("CLAIMS_ENABLED", "true").lower() in {"false", "0", "no", "off", "f", "n"}:
+        return []
+    return [f"{name}: required while CLAIMS_ENABLED is true" for name in names if not given.get(name)]
+
+
+def _exit_with(problems: Sequence[str]) -> NoReturn:
+    print(f"Not started: {len(problems)} setting(s) missing or wrong.", file=sys.stderr)  # noqa: T201 - logs need settings
+    for line in problems:
+        print(f"  {line}", file=sys.stderr)  # noqa: T201
+    print("Set them in the environment (see .env.example) and start again.", file=sys.stderr)  # noqa: T201
+    raise SystemExit(EX_CONFIG)
+
+
+def _api_token(entry: str) -> ApiToken:
+    name, _, rest = entry.strip().partition(":")
+    token, _, role = rest.partition(":")
+    if not name or not token or role not in {"", "operator"}:
+        raise ValueError("each entry must be name:token or name:token:operator")
+    return ApiToken(name=name, token=SecretStr(token), is_operator=role == "operator")

@@ -1,0 +1,171 @@
+"""The database: engine, transactions, and time as the database tells it.
+
+`with db.transaction() as tx:` is the only way to write. Messages handed to `tx.enqueue` leave after the commit and
+never before. No network call belongs inside the block.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import DateTime, Engine, Float, create_engine, event, literal
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+from shared import clock
+from shared.lifecycle import TaskName
+
+SQLITE_BUSY_TIMEOUT_MS = 15_000
+"""Writers queue on SQLite's single lock; seconds of waiting were measured with eight of them, errors with less than 10 s."""
+STATEMENT_TIMEOUT_MS = 15_000
+"""A statement that hangs longer would outlive its lease anyway."""
+
+Message = tuple[TaskName, UUID]
+Publish = Callable[[Sequence[Message]], None]
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time: timestamptz on PostgreSQL, sortable text on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """Use text on SQLite, whose own type would drop the time zone."""
+        return sqlite.TEXT() if dialect.name == "sqlite" else postgresql.TIMESTAMP(timezone=True)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Refuse naive times; write fixed-width text on SQLite so that comparing text compares time."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without zone was about to be stored: {value!r}")
+        utc = value.astimezone(UTC)
+        return utc.strftime("%Y-%m-%d %H:%M:%S.%f") if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Return an aware UTC time."""
+        if value is None:
+            return None
+        if dialect.name == "sqlite":
+            return datetime.fromisoformat(value).replace(tzinfo=UTC)
+        return value.astimezone(UTC)  # type: ignore[no-any-return]  # the driver's value is typed Any
+
+
+class now_plus(FunctionElement[datetime]):  # noqa: N801 - reads as a SQL function
+    """The database's present time plus a number of seconds; the host's on SQLite, which has no other."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+    name = "now_plus"
+
+    def __init__(self, seconds: float | Any = 0) -> None:
+        shift = clock.shift().total_seconds()
+        super().__init__(
+            literal(float(seconds) + shift, Float()) if isinstance(seconds, int | float) else seconds + shift
+        )
+
+
+@compiles(now_plus, "postgresql")
+def _now_on_postgresql(element: now_plus, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"(statement_timestamp() + make_interval(secs => {compiler.process(element.clauses, **kw)}))"
+
+
+@compiles(now_plus, "sqlite")
+def _now_on_sqlite(element: now_plus, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', ({compiler.process(element.clauses, **kw)}) || ' seconds')"
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """One open transaction and the messages that leave when it has committed."""
+
+    session: Session
+    messages: list[Message] = field(default_factory=list)
+
+    def enqueue(self, task: TaskName, row_id: UUID) -> None:
+        """Ring a worker about a row, after the commit."""
+        self.messages.append((task, row_id))
+
+
+class Database:
+    """An engine and the two ways to use it. Create it after a fork, not before."""
+
+    def __init__(self, url: str, *, publish: Publish, pool_size: int = 5) -> None:
+        self.engine = _engine(url, pool_size)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._publish = publish
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Write: commit on a clean exit, roll back on any exception, publish after the commit."""
+        with self._sessions() as session:
+            tx = Transaction(session)
+            with session.begin():
+                yield tx
+        if tx.messages:
+            self._publish(tx.messages)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Read without taking SQLite's write lock; nothing is committed."""
+        with self.engine.connect() as raw:
+            connection = raw.execution_options(sqlite_begin="DEFERRED")
+            with Session(connection, expire_on_commit=False) as session:
+                yield session
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+
+def insert_or_ignore(
+    session: Session, table: Any, values: dict[str, Any], *, conflict: Sequence[str], where: Any = None
+) -> bool:
+    """Insert one row unless the unique index over `conflict` has it; return whether it was inserted.
+
+    Uniqueness is the constraint's business: nobody looks first.
+    """
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    statement = insert(table).values(**values).on_conflict_do_nothing(index_elements=list(conflict), index_where=where)
+    return session.execute(statement.returning(table.id)).first() is not None
+
+
+def _engine(url: str, pool_size: int) -> Engine:
+    if url.startswith("sqlite"):
+        engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    # Pings: after a database restart the first statement on an old connection would fail for no reason.
+    connect_args = {
+        "connect_timeout": 5,
+        "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
+    }
+    return create_engine(url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, connect_args=connect_args)
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver must not open transactions of its own: we say BEGIN IMMEDIATE
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        f"busy_timeout={SQLITE_BUSY_TIMEOUT_MS}",
+        "synchronous=FULL",  # an accepted cancellation survives a power cut
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # IMMEDIATE takes the write lock at once; a deferred transaction that later writes can fail without waiting.
+    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'IMMEDIATE')}")

@@ -1,0 +1,23 @@
+"""The caller's idempotency key as it arrives: bare, or a quoted structured-field string. One key either way."""
+
+import re
+
+LONGEST_KEY = 255
+_BARE = re.compile(r"[!-~]{1,255}")
+_QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+
+
+class InvalidKey(ValueError):
+    """The key is missing, too long, or holds something other than visible characters."""
+
+
+def read_key(raw: str | None) -> str:
+    """Return the key itself; raise InvalidKey with a sentence that tells the caller what to send."""
+    value = (raw or "").strip(" \t")
+    if quoted := _QUOTED.fullmatch(value):
+        value = re.sub(r"\\(.)", r"\1", quoted[1])
+    if not _BARE.fullmatch(value):
+        raise InvalidKey(
+            f"Send an Idempotency-Key of 1 to {LONGEST_KEY} visible ASCII characters, unique for each request."
+        )
+    return value

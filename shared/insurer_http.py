@@ -1,0 +1,300 @@
+"""One HTTP exchange with the insurer: bounded in time and size, never repeated, failures as our own errors.
+
+No endpoint and no field of the insurer's is named here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from time import monotonic
+from typing import NoReturn
+
+import httpcore
+import httpx
+
+from shared.clock import utc_now
+from shared.insurer_errors import NotSent, OutcomeUnknown, Unavailable
+from shared.redaction import redact_text
+
+CONNECT_TIMEOUT = 5.0  # seconds; the vendor asks for 5 or more, and trying to connect again costs nothing
+READ_TIMEOUT = 15.0  # seconds without a byte; the vendor prefers waiting 10 or longer
+WRITE_TIMEOUT = 10.0  # seconds; our bodies fit into a socket's buffer, so this is already an outage
+POOL_TIMEOUT = 5.0  # seconds to wait for one of our own connections; reached only if `LIMITS` are too low
+CALL_DEADLINE = 20.0  # seconds for everything together; must stay below a task's soft time limit
+MAX_BODY = 2 * 1024 * 1024  # bytes; a published booking has under 10 KiB
+MAX_RETRY_AFTER = 86_400.0  # seconds; a longer wait is a mistake on the other side
+LIMITS = httpx.Limits(
+    max_connections=32,  # more than a worker has threads, so nobody waits for a connection
+    max_keepalive_connections=32,
+    keepalive_expiry=15.0,  # seconds; shorter than any common load balancer's, so we are first to close
+)
+_WRITE_CHUNK = 16 * 1024  # bytes between two looks at the deadline while writing
+_HEADERS = {"User-Agent": "cfar/0.1", "Accept": "application/json", "Accept-Encoding": "identity"}
+_NOTHING_SENT = (
+    *(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout),
+    *(httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL),
+)
+
+_deadline: ContextVar[float | None] = ContextVar("insurer_call_deadline", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """Seconds allowed for each part of a call, and for the whole of it."""
+
+    connect: float = CONNECT_TIMEOUT
+    read: float = READ_TIMEOUT
+    write: float = WRITE_TIMEOUT
+    deadline: float = CALL_DEADLINE
+
+    def for_httpx(self) -> httpx.Timeout:
+        pool = min(POOL_TIMEOUT, self.deadline)
+        return httpx.Timeout(connect=self.connect, read=self.read, write=self.write, pool=pool)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What came back, whatever its status.
+
+    json: the body with exact Decimals; None when it is not JSON, too large, or null. excerpt: the start of
+    such a body, redacted. insurer_time: the Date header, aware UTC. retry_after: seconds.
+    next_link: the address in the Link header under rel="next".
+    """
+
+    status: int
+    json: object
+    excerpt: str
+    insurer_time: datetime | None
+    retry_after: float | None
+    next_link: str | None
+
+
+class InsurerHttp:
+    """A pool of connections to the insurer: no redirects, retries, cookies or settings from the environment.
+
+    Safe to share between threads. Make it after any fork: sockets of two processes mix up their answers.
+    """
+
+    def __init__(self, *, timeouts: Timeouts | None = None) -> None:
+        self._timeouts = timeouts or Timeouts()
+        self._client = httpx.Client(
+            transport=_DeadlineTransport(),
+            timeout=self._timeouts.for_httpx(),
+            headers=_HEADERS,
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        attempted: str,
+        is_read: bool,
+        headers_for: Callable[[str, str], Mapping[str, str]],
+        content: bytes | None = None,
+    ) -> Reply:
+        """Send one request once and return its reply, whatever the status.
+
+        `headers_for(method, path)` is asked just before sending, with the path that goes over the wire.
+        Raises NotSent; for a read Unavailable; for a deed OutcomeUnknown, even when a reused connection is
+        reset before the first byte of an answer: the request may have been read.
+        """
+        with self.deadline(), _translated(attempted, is_read=is_read):
+            request = self._client.build_request(method, url, content=content)
+            path = request.url.raw_path.decode("ascii").partition("?")[0]
+            request.headers.update(headers_for(method, path))
+            if self.time_left() <= 0:
+                raise httpx.PoolTimeout("the call's time was spent before it began")
+            response = self._client.send(request, stream=True)
+            try:
+                body = _limited_body(response)
+            finally:
+                response.close()
+        return _reply(response, body)
+
+    @contextmanager
+    def deadline(self) -> Iterator[None]:
+        """Let all calls inside the block share one deadline; an outer one, if sooner, stays in force."""
+        until = monotonic() + self._timeouts.deadline
+        outer = _deadline.get()
+        token = _deadline.set(until if outer is None else min(until, outer))
+        try:
+            yield
+        finally:
+            _deadline.reset(token)
+
+    def time_left(self) -> float:
+        """Return the seconds until the deadline in force, or those a new call would be given."""
+        until = _deadline.get()
+        return self._timeouts.deadline if until is None else until - monotonic()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._client.close()
+
+
+def parse_json(raw: bytes) -> object:
+    """Read JSON with exact decimals; NaN and Infinity are not JSON. Raises ValueError and nothing else."""
+    try:
+        return json.loads(raw, parse_float=Decimal, parse_constant=_not_a_number)
+    except (ArithmeticError, RecursionError) as error:
+        raise ValueError("too deep, or a number beyond measure") from error
+
+
+def _not_a_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
+@contextmanager
+def _translated(attempted: str, *, is_read: bool) -> Iterator[None]:
+    try:
+        yield
+    except _NOTHING_SENT as error:
+        raise NotSent(attempted, evidence=_evidence(error)) from error
+    except httpx.HTTPError as error:
+        raise (Unavailable if is_read else OutcomeUnknown)(attempted, evidence=_evidence(error)) from error
+
+
+def _evidence(error: Exception) -> dict[str, object]:
+    return {"failure": type(error).__name__, "detail": redact_text(str(error))}
+
+
+def _limited_body(response: httpx.Response) -> bytes | None:
+    """Return the body, or None when it is larger than `MAX_BODY`."""
+    body = bytearray()
+    for part in response.iter_raw():
+        body += part
+        if len(body) > MAX_BODY:
+            return None
+    return bytes(body)
+
+
+def _reply(response: httpx.Response, body: bytes | None) -> Reply:
+    parsed: object = None
+    excerpt = ""
+    try:
+        parsed = parse_json(body or b"")
+    except ValueError:
+        excerpt = "(too large)" if body is None else redact_text(body[:1000].decode("utf-8", "replace"))
+    insurer_time = _http_date(response.headers.get("date"))
+    return Reply(
+        status=response.status_code,
+        json=parsed,
+        excerpt=excerpt,
+        insurer_time=insurer_time,
+        retry_after=_retry_after(response.headers.get("retry-after"), insurer_time),
+        next_link=response.links.get("next", {}).get("url"),
+    )
+
+
+def _http_date(value: str | None) -> datetime | None:
+    try:
+        read = parsedate_to_datetime(value or "")
+        return read.replace(tzinfo=read.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _retry_after(value: str | None, insurer_time: datetime | None) -> float | None:
+    """Read seconds or an HTTP date, the latter against the insurer's clock rather than ours."""
+    if value and re.fullmatch(r"[0-9]{1,9}", value.strip()):
+        return min(float(value), MAX_RETRY_AFTER)
+    until = _http_date(value)
+    wait = None if until is None else (until - (insurer_time or utc_now())).total_seconds()
+    return None if wait is None else min(max(wait, 0.0), MAX_RETRY_AFTER)
+
+
+class _DeadlineTransport(httpx.HTTPTransport):
+    """httpx's transport over a pool whose sockets keep to the call's deadline."""
+
+    def __init__(self) -> None:
+        context = httpx.create_ssl_context(trust_env=False)
+        super().__init__(verify=context, trust_env=False)
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=context,
+            max_connections=LIMITS.max_connections,
+            max_keepalive_connections=LIMITS.max_keepalive_connections,
+            keepalive_expiry=LIMITS.keepalive_expiry,
+            network_backend=_DeadlineBackend(),
+        )
+
+
+class _DeadlineBackend(httpcore.SyncBackend):
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Try each address until the deadline; only the name lookup keeps the resolver's own limit."""
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for address in _addresses(host, port):
+            limit = _within_deadline(timeout, httpcore.ConnectTimeout)
+            try:
+                stream = super().connect_tcp(address, port, limit, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return _DeadlineStream(stream)
+        raise failure
+
+
+class _DeadlineStream(httpcore.NetworkStream):
+    """A socket whose peer cannot outlast the deadline by dripping bytes; httpx limits each chunk alone."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _within_deadline(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), _WRITE_CHUNK):
+            limit = _within_deadline(timeout, httpcore.WriteTimeout)
+            self._stream.write(buffer[start : start + _WRITE_CHUNK], limit)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        limit = _within_deadline(timeout, httpcore.ConnectTimeout)
+        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, limit))
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise httpcore.ConnectError(f"cannot look up {host}: {error}") from error
+    return [str(address[0]) for *_, address in found]
+
+
+def _within_deadline(timeout: float | None, too_late: type[httpcore.TimeoutException]) -> float | None:
+    until = _deadline.get()
+    if until is None:
+        return timeout
+    left = until - monotonic()
+    if left <= 0:
+        raise too_late("the call's deadline has passed")
+    return left if timeout is None else min(timeout, left)

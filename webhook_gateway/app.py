@@ -1,0 +1,40 @@
+"""Puts the gateway together. Nothing connects here: workers are forked afterwards."""
+
+from functools import partial
+
+from flask import Flask, Response
+
+from shared import broker
+from shared.config import WebSettings
+from shared.db import Database
+from webhook_gateway import auth, bodies, cancellations, current, docs, health, openapi, problems, webhooks
+from webhook_gateway.doorbell import Doorbell
+
+
+def create_app(settings: WebSettings, *, database: Database | None = None) -> Flask:
+    """Build the app. Without a database of the caller's it uses the configured one, and rings workers through Redis."""
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = bodies.MAX_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's own provider has it, the base class does not
+    app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False  # a redirect would lose a webhook: its sender counts it as a failure
+    database = database or _configured_database(settings)
+    current.install(app, current.Services(settings=settings, database=database))
+    problems.register(app)
+    auth.register(app, settings.api_tokens)
+    health.register(app, database)
+    for blueprint in (cancellations.blueprint, webhooks.blueprint, openapi.blueprint, docs.blueprint):
+        app.register_blueprint(blueprint)
+    app.after_request(_with_safe_headers)
+    return app
+
+
+def _configured_database(settings: WebSettings) -> Database:
+    doorbell = Doorbell(partial(broker.publish, broker.create_celery(settings)))
+    return Database(settings.database_url, publish=doorbell.ring)
+
+
+def _with_safe_headers(response: Response) -> Response:
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Cache-Control", "no-store")  # answers name bookings and refunds
+    return response

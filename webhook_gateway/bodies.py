@@ -1,0 +1,101 @@
+"""Reading what a request carries: bounded, whole, and strictly JSON where JSON is asked for."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from flask import request
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
+from werkzeug.wsgi import get_input_stream
+
+from shared.problems import Problem
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 64
+"""Levels of nesting: a request of ours has four, and what we pass on must not exhaust anyone's stack."""
+_CHUNK = 64 * 1024
+
+
+def read_raw() -> bytes:
+    """Return the body's bytes, or raise 413 when there are more than MAX_BYTES and 400 when they do not all come."""
+    announced = request.content_length
+    if announced is not None and announced > MAX_BYTES:
+        raise RequestEntityTooLarge
+    raw = bytearray()
+    try:
+        # No limit is given to the stream: werkzeug's cuts a chunked body that is too long instead of refusing it.
+        stream = get_input_stream(request.environ)
+        while chunk := stream.read(min(_CHUNK, MAX_BYTES + 1 - len(raw))):
+            raw += chunk
+            if len(raw) > MAX_BYTES:
+                raise RequestEntityTooLarge
+    except HTTPException:
+        raise
+    except Exception as error:  # each server has its own errors for a broken body; all of them are the sender's
+        raise BadRequest("The body could not be read to its end.") from error
+    if announced is not None and len(raw) < announced:
+        raise BadRequest("The body ended before its announced length.")
+    return bytes(raw)
+
+
+def read_json() -> Any:
+    """Return the body as JSON, or raise Problem: 415, 413 or 400."""
+    if request.mimetype != "application/json":
+        raise Problem("not-json-content", "Send the body with Content-Type: application/json.")
+    try:
+        value = json.loads(
+            read_raw().decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_refuse, parse_float=_finite
+        )
+    except RecursionError as error:
+        raise _too_deep() from error
+    except ValueError as error:
+        raise Problem("not-json", f"The body is not JSON: {_reason(error)}.") from error
+    if not _is_shallow(value):
+        raise _too_deep()
+    return value
+
+
+def _no_name_twice(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object names a field twice")
+    return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+def _is_shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            entry
+            for parent in level
+            if isinstance(parent, dict | list)
+            for entry in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return True
+    return False
+
+
+def _too_deep() -> Problem:
+    return Problem("not-json", f"The body is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _reason(error: ValueError) -> str:
+    """Say what is wrong without quoting the body."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg.lower()} (line {error.lineno}, column {error.colno})"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return str(error) if len(str(error)) < 100 else "a number is too long"

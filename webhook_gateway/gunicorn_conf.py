@@ -1,0 +1,69 @@
+"""How gunicorn serves the gateway: each setting with its reason. Nothing of the application belongs here."""
+
+import errno
+import os
+import socket
+import sys
+from pathlib import Path
+
+from shared.config import EX_CONFIG, WebSettings, load
+
+MAX_PORT = 65_535
+
+
+def _whole_number(name: str, default: int, *, most: int) -> int:
+    given = os.environ.get(name) or str(default)
+    if given.isdecimal() and 1 <= int(given) <= most:
+        return int(given)
+    print(f"Not started: {name} must be a whole number from 1 to {most}.", file=sys.stderr)  # noqa: T201 - before logs
+    raise SystemExit(EX_CONFIG)
+
+
+def on_starting(_server: object) -> None:
+    """Refuse to start with wrong settings (exit 78) or on a taken port, before any worker is forked.
+
+    Left alone gunicorn tries a taken port for five seconds, and hides its workers' 78 behind a 3 of its own.
+    """
+    load(WebSettings)
+    if "GUNICORN_FD" not in os.environ:  # set during an upgrade in place, which inherits the listening socket
+        _check_port()
+
+
+def _check_port() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a gateway that just ended leaves it free
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104 - where gunicorn is about to listen
+        except OSError as error:
+            is_taken = error.errno == errno.EADDRINUSE
+            reason = "is taken by another program" if is_taken else f"cannot be used: {error.strerror}"
+            print(f"Not started: port {port} {reason}. Set PORT to another.", file=sys.stderr)  # noqa: T201
+            raise SystemExit(1) from error
+
+
+port = _whole_number("PORT", 8000, most=MAX_PORT)
+bind = f"0.0.0.0:{port}"  # the platform's router is not on this host
+backlog = 512  # about a second of requests; beyond that a caller is better told to come back
+
+worker_class = "gthread"  # serves keep-alive and survives slow clients, which sync does not without a proxy
+workers = _whole_number("WEB_CONCURRENCY", 2, most=64)
+threads = 4  # a request is a short transaction: more threads only wait for the interpreter's lock
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108
+worker_tmp_dir = _SHARED_MEMORY if Path(_SHARED_MEMORY).is_dir() else None  # a heartbeat waits for no disk
+
+timeout = 30  # a process without a sign of life for so long is killed; the longest statement takes 15 s
+graceful_timeout = 20  # SIGTERM: open requests may end; everything has exited within 25 s
+keepalive = 75  # longer than a router's idle time (60 s is common): it must not send into a closing socket
+max_requests = 20_000  # a fresh process now and then bounds whatever leaks
+max_requests_jitter = 2_000  # and not all of them in the same second
+
+limit_request_line = 4_094  # our longest address is a list with a cursor: far below
+limit_request_fields = 50  # callers and routers send about twenty
+limit_request_field_size = 8_190  # the longest we read is a bearer token or a signature: below 1 KiB
+
+forwarded_allow_ips = "127.0.0.1"  # nothing here trusts a client's own claim about where it comes from
+control_socket_disable = True  # nobody steers it at run time, and two gateways would share one socket
+accesslog = None  # the application logs one line per fact; a line per request says less and costs more
+errorlog = "-"
+loglevel = "warning"
+proc_name = "cfar-web"

@@ -1,0 +1,1 @@
+"""Verbs: one module per flow, one Celery task per step."""

@@ -1,0 +1,48 @@
+"""Entry point: `celery --app workers.app worker | beat | flower`.
+
+Beat and Flower need only the broker; what a worker needs beyond that is read when a worker starts.
+"""
+
+from typing import Any
+
+from celery.signals import setup_logging, worker_init
+
+from shared import broker, logs
+from shared.config import Settings, WorkerSettings, load
+from shared.db import Database
+from shared.lifecycle import TaskName
+from workers import progress
+from workers.runtime import Runtime, configure, connect
+
+settings = load(Settings)
+app = broker.create_celery(settings)
+app.conf.include = [
+    "workers.cancel_booking",
+    "workers.submit_claim",
+    "workers.handle_webhook",
+    "workers.celery_door",
+    "workers.sweep",
+]
+progress.connect()
+
+
+@setup_logging.connect(weak=False)
+def _configure_logs(**_signal: Any) -> None:
+    logs.configure(settings)
+
+
+@worker_init.connect(weak=False)
+def _read_worker_settings(**_signal: Any) -> None:
+    """Report every missing or wrong setting and exit 78, before any process is forked."""
+    worker_settings = load(WorkerSettings)
+
+    def build() -> Runtime:
+        database = Database(worker_settings.database_url, publish=lambda messages: broker.publish(app, messages))
+        return connect(worker_settings, database)
+
+    configure(build)
+
+
+@app.task(name=TaskName.PROBE)
+def probe() -> None:
+    """Show the supervisor that messages reach this worker's pool; the signals around it note the progress."""

@@ -1,0 +1,144 @@
+"""Around a step's second and third beat: keep the lease while a call runs, turn an error into a decision in the row."""
+
+import random
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from shared import calls, cancellations
+from shared.broker import TASK_SOFT_LIMIT
+from shared.db import Transaction
+from shared.insurer_errors import InsurerError, OutcomeUnknown, Refused
+from shared.lifecycle import Step
+from shared.models import Call, Cancellation
+from workers.plan import CannotGoOn
+from workers.retries import Decision, NewRound, Park, Postpone, ReadBack, Reject, backoff, decide
+from workers.runtime import runtime
+
+RENEW_EVERY = 2.0
+"""Seconds; a quarter of the lease, so that three renewals may fail before it runs out."""
+MAX_UNEXPECTED = 5
+"""Tries that may end in an error nobody foresaw before a person looks at it."""
+
+log = structlog.get_logger()
+
+
+@contextmanager
+def keeping(held: Cancellation, step: Step, call: Call | None = None, *, sent_reasons: bool = False) -> Iterator[None]:
+    """Keep the lease during the block; an insurer's error in it becomes a decision, written to the row.
+
+    Any other exception is written as a postponement too, and then rises, so that Flower shows the failure.
+    """
+    stop = threading.Event()
+    keeper = threading.Thread(target=_renew_until, args=(held, stop), name=f"lease-{held.id}", daemon=True)
+    keeper.start()
+    try:
+        yield
+    except cancellations.LeaseLost as lost:
+        log.warning("lease_lost", step=step, problem=str(lost))
+    except CannotGoOn as no:
+        _reject(held, step, no)
+    except InsurerError as error:
+        _settle(held, step, call, error, sent_reasons=sent_reasons)
+    except DBAPIError:
+        raise  # nothing can be written now; the lease runs out and the sweeper rings
+    except Exception as error:
+        _record_unexpected(held, step, error)
+        raise
+    finally:
+        stop.set()
+        keeper.join()
+
+
+def _renew_until(held: Cancellation, stop: threading.Event) -> None:
+    renewals = int(TASK_SOFT_LIMIT / RENEW_EVERY)  # a hung task must not hold its row for ever
+    for _ in range(renewals):
+        if stop.wait(RENEW_EVERY):
+            return
+        try:
+            with runtime().database.transaction() as tx:
+                if not cancellations.renew_lease(tx, held):
+                    return
+        except DBAPIError as error:
+            log.warning("lease_not_renewed", error=type(error).__name__, next="tried again in 2 s")
+
+
+def _reject(held: Cancellation, step: Step, no: CannotGoOn) -> None:
+    try:
+        with runtime().database.transaction() as tx:
+            cancellations.reject(tx, held, no.slug, str(no), **no.evidence)
+    except cancellations.LeaseLost as lost:
+        log.warning("lease_lost", step=step, problem=str(lost))
+
+
+def _settle(held: Cancellation, step: Step, call: Call | None, error: InsurerError, *, sent_reasons: bool) -> None:
+    decision = decide(
+        error,
+        step=step,
+        tries=held.tries,
+        jitter=random.random(),
+        is_read=call is None,
+        sent_reasons=sent_reasons,
+    )
+    try:
+        with runtime().database.transaction() as tx:
+            if call is not None:
+                _record_call(tx, call, error, decision)
+            _carry_out(tx, held, error, decision)
+    except cancellations.LeaseLost as lost:
+        log.warning("lease_lost", step=step, problem=str(lost))
+        return
+    log.warning("step_postponed" if isinstance(decision, Postpone) else "step_stopped", step=step, error=str(error),
+                decision=type(decision).__name__)  # fmt: skip
+
+
+def _record_call(tx: Transaction, call: Call, error: InsurerError, decision: Decision) -> None:
+    match error:
+        case OutcomeUnknown():
+            outcome = "unknown"
+        case Refused():
+            outcome = "refused"
+        case _:
+            outcome = "not_sent"  # never left, or turned away at the door: certainly not done by this attempt
+    more = {"must_read_back": True} if isinstance(decision, ReadBack) else {}
+    calls.record(tx, call, outcome, status=error.status, answer=error.evidence, **more)
+
+
+def _carry_out(tx: Transaction, held: Cancellation, error: InsurerError, decision: Decision) -> None:
+    evidence = {"error": type(error).__name__, "http_status": error.status, "said": dict(error.evidence)}
+    match decision:
+        case Postpone(seconds=seconds, counts=counts):
+            cancellations.postpone(tx, held, str(error), seconds=seconds, counts=counts, details=evidence)
+        case ReadBack():
+            cancellations.postpone(tx, held, f"{error}; reading back", seconds=0, details=evidence)
+        case NewRound(with_reasons=with_reasons):
+            keeps = held.sends_reasons and with_reasons
+            cancellations.renew_preview(tx, held, str(error), sends_reasons=keeps)
+        case Park(slug=slug):
+            cancellations.park(tx, held, slug, str(error), evidence=evidence)
+        case Reject(slug=slug):
+            cancellations.reject(tx, held, slug, str(error), evidence=evidence)
+
+
+def _record_unexpected(held: Cancellation, step: Step, error: Exception) -> None:
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "unknown place"
+    what = f"{type(error).__name__} in {where}"  # the message itself could hold personal data
+    try:
+        with runtime().database.transaction() as tx:
+            if held.tries >= MAX_UNEXPECTED:
+                detail = f"{step} failed {held.tries} times with an error nobody foresaw: {what}."
+                cancellations.park(tx, held, "internal-error", detail)
+            else:
+                cancellations.postpone(tx, held, f"unexpected error: {what}", seconds=backoff(held.tries, 0.5))
+    except (cancellations.LeaseLost, DBAPIError) as worse:
+        log.warning(
+            "failure_not_recorded",
+            step=step,
+            error=type(worse).__name__,
+            next="the lease runs out, the sweeper rings",
+        )

@@ -1,0 +1,197 @@
+"""look_up → preview → refund → confirm: the steps of a cancellation at XCover, in this order, top to bottom."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shared import calls, cancellations, reservations
+from shared.cancellation_request import CancellationRequest
+from shared.cancellations import begin_step, finish_step
+from shared.db import Transaction
+from shared.lifecycle import Step, TaskName, next_step
+from shared.models import Call, Cancellation
+from shared.xcover import wire
+from workers import eligibility, offer, settling
+from workers.app import app
+from workers.attempt import keeping
+from workers.plan import make_plan
+from workers.runtime import runtime
+
+KEY_LIFETIME = 47 * 3600.0
+"""Seconds. XCover remembers a key for 48 h; an hour is left for clocks and slow answers."""
+MAX_CONFIRMS = 5
+"""New keys for one confirm, each after proof that the one before did nothing."""
+
+
+@app.task(name=TaskName.LOOK_UP)
+def look_up(cancellation_id: str) -> None:
+    """Read the booking, decide the journey, and take its policies in hand."""
+    with runtime().database.transaction() as tx:
+        held = begin_step(tx, UUID(cancellation_id), Step.LOOK_UP)
+    if held is None:
+        return
+    with keeping(held, Step.LOOK_UP):
+        answer = runtime().xcover.get_booking(held.booking_id)
+        plan = make_plan(CancellationRequest.model_validate(held.request), answer.value)
+        eligibility.check(held.booking_id, plan.claim_quote_id)
+        with runtime().database.transaction() as tx:
+            in_hand = reservations.reserve(tx, held, plan.policies())
+            if in_hand is not None:
+                quote_id, holder = in_hand
+                detail = f"Policy {quote_id} is in the hands of cancellation {holder}."
+                cancellations.reject(tx, held, "already-in-hand", detail, quote_id=quote_id, holder=str(holder))
+                return
+            finish_step(
+                tx, held, Step.LOOK_UP, f"booking is {answer.value.status}", details={"answer": dict(answer.evidence)},
+                steps=[step.value for step in plan.steps], quotes=list(plan.quotes), claim_quote_id=plan.claim_quote_id,
+            )  # fmt: skip
+
+
+@app.task(name=TaskName.PREVIEW)
+def preview(cancellation_id: str) -> None:
+    """Ask XCover what cancelling would refund, and until when the offer holds."""
+    with runtime().database.transaction() as tx:
+        held = begin_step(tx, UUID(cancellation_id), Step.PREVIEW)
+        if held is None:
+            return
+        body = _preview_body(held)
+        call = calls.intend(tx, held, Step.PREVIEW, round_number=held.round, body=body, evidence=body)
+    sent_reasons = any("reason_for_cancellation" in quote for quote in body["quotes"])
+    with keeping(held, Step.PREVIEW, call, sent_reasons=sent_reasons):
+        if next_step(held.steps, [*held.done_steps, Step.PREVIEW]) is Step.CLAIM and eligibility.must_be_asked_again(
+            held
+        ):
+            eligibility.check(held.booking_id, held.claim_quote_id)  # the claim is the next thing, and irreversible
+        answer = runtime().xcover.preview(held.booking_id, body, idempotency_key=call.key)
+        with runtime().database.transaction() as tx:
+            evidence = {
+                **answer.evidence,
+                "total_refund": str(answer.value.total_refund),
+                "currency": answer.value.currency,
+            }
+            calls.record(tx, call, "done", status=answer.status, answer=evidence)
+            offer.take(tx, held, call, answer, margin=runtime().settings.confirm_margin)
+
+
+@app.task(name=TaskName.REFUND)
+def refund(cancellation_id: str) -> None:
+    """Go on once the customer has been refunded; until then wait, renewing the preview before it lapses."""
+    settings = runtime().settings
+    with runtime().database.transaction() as tx:
+        held = begin_step(tx, UUID(cancellation_id), Step.REFUND)
+        if held is None:
+            return
+        if held.waiting_since is not None or not eligibility.must_be_asked_again(held):
+            offer.settle_refund(tx, held, settings)
+            return
+    with keeping(held, Step.REFUND):  # what follows this step cannot be taken back
+        eligibility.check(held.booking_id, held.claim_quote_id)
+        with runtime().database.transaction() as tx:
+            offer.settle_refund(tx, held, settings)
+
+
+@app.task(name=TaskName.CONFIRM)
+def confirm(cancellation_id: str) -> None:
+    """Confirm the previewed cancellation, exactly once."""
+    with runtime().database.transaction() as tx:
+        held = begin_step(tx, UUID(cancellation_id), Step.CONFIRM)
+        if held is None:
+            return
+        call = calls.latest(tx.session, held.id, Step.CONFIRM)
+        reads_back = call is not None and _must_read_back(tx, call)
+        if call is None or not reads_back:
+            if not calls.is_unsettled(call) and offer.stops_confirm(tx, held, runtime().settings):
+                return
+            call = _intend_confirm(tx, held, call)
+    if reads_back:
+        with keeping(held, Step.CONFIRM):
+            _read_back(held, call)
+        return
+    with keeping(held, Step.CONFIRM, call):
+        quote_ids = [quote["id"] for quote in held.quotes]
+        cancelled = runtime().xcover.confirm(
+            held.booking_id, call.request["cancellation_id"], quote_ids=quote_ids, idempotency_key=call.key
+        )
+        with runtime().database.transaction() as tx:
+            calls.record(tx, call, "done", status=cancelled.status, answer=cancelled.evidence)
+            finish_step(tx, held, Step.CONFIRM, "confirmed", details={"answer": dict(cancelled.evidence)})
+
+
+def _preview_body(held: Cancellation) -> dict[str, Any]:
+    quotes = [wire.QuoteToCancel(id=quote["id"], reason=quote["reason_for_cancellation"]) for quote in held.quotes]
+    required = held.request.get("refund_required")
+    return dict(wire.preview_request(quotes, refund_required=required, with_reasons=held.sends_reasons))
+
+
+def _intend_confirm(tx: Transaction, held: Cancellation, call: Call | None) -> Call:
+    """Write the intent to confirm this round's offer: the same key for the same offer, until it is proven not done."""
+    offered = {
+        "cancellation_id": held.preview_cancellation_id,
+        "quotes": [quote["id"] for quote in held.quotes],
+    }
+    is_same = call is not None and calls.is_open(call) and call.request == offered
+    number = call.round if call is not None and is_same else calls.next_round(tx.session, held.id, Step.CONFIRM)
+    cancellations.pass_point_of_no_return(tx, held)
+    return calls.intend(tx, held, Step.CONFIRM, round_number=number, body=offered, evidence=offered)
+
+
+def _must_read_back(tx: Transaction, call: Call) -> bool:
+    too_old = calls.is_unsettled(call) and calls.is_older(tx.session, call, seconds=KEY_LIFETIME, since="first_sent_at")
+    return call.must_read_back or too_old
+
+
+def _read_back(held: Cancellation, call: Call) -> None:
+    """Settle a confirm whose outcome is unknown, or that was refused, by what the booking shows."""
+    read = runtime().xcover.get_booking(held.booking_id)
+    if held.previewed_from is None or held.previewed_until is None:
+        raise ValueError(f"cancellation {held.id} is being confirmed without a preview")
+    deed = settling.judge_confirm(
+        read.value,
+        [quote["id"] for quote in held.quotes],
+        previewed_from=held.previewed_from,
+        previewed_until=held.previewed_until,
+    )
+    evidence = {"answer": dict(read.evidence), "judged": deed.value}
+    with runtime().database.transaction() as tx:
+        match deed:
+            case settling.Deed.DONE:
+                calls.record(tx, call, "done", must_read_back=False)
+                finish_step(tx, held, Step.CONFIRM, "confirmed, as the booking shows", details=evidence)
+            case settling.Deed.NOT_DONE:
+                _not_done(tx, held, call, evidence, insurer_time=read.insurer_time)
+            case settling.Deed.SOMEONE_ELSES:
+                detail = "The booking shows a cancellation that is not the one previewed here."
+                cancellations.park(tx, held, "cancelled-by-someone-else", detail, evidence=evidence)
+            case settling.Deed.PARTLY:
+                detail = "The booking shows only a part of its policies cancelled."
+                cancellations.park(tx, held, "outcome-unsettled", detail, evidence=evidence)
+
+
+def _not_done(
+    tx: Transaction,
+    held: Cancellation,
+    call: Call,
+    evidence: dict[str, Any],
+    *,
+    insurer_time: datetime | None,
+) -> None:
+    """Believe "not done" only when no request of ours can still be on its way; then try anew, or stop."""
+    wait = calls.seconds_until_older(tx.session, call, seconds=runtime().settings.read_back_after.total_seconds())
+    if call.is_doubtful and wait > 0:
+        calls.record(tx, call, call.outcome, must_read_back=True)
+        cancellations.postpone(
+            tx, held, "shown as not done; read again later", seconds=wait, counts=False, details=evidence
+        )
+        return
+    calls.settle_not_done(tx, call)
+    said_no = call.outcome == "refused" and call.answer_status not in {None, 409}
+    if said_no and not offer.has_lapsed(held, insurer_time):
+        detail = f"XCover refused the confirm with {call.answer_status} and shows the policies as not cancelled."
+        cancellations.park(tx, held, "insurer-refused", detail, evidence=evidence, refusal=call.answer)
+    elif offer.has_lapsed(held, insurer_time):
+        cancellations.renew_preview(tx, held, "the offer lapsed before it was confirmed")
+    elif call.round >= MAX_CONFIRMS:
+        detail = f"{call.round} confirms under keys of their own did nothing."
+        cancellations.park(tx, held, "outcome-unsettled", detail, evidence=evidence)
+    else:
+        cancellations.postpone(tx, held, "proven not done; confirmed anew with a new key", seconds=0, details=evidence)

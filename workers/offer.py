@@ -1,0 +1,147 @@
+"""The insurer's offer: what cancelling refunds and until when it holds; taking it, waiting on it, renewing it."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+
+from shared import cancellations, claims, milestones
+from shared.clock import utc_now
+from shared.config import WorkerSettings
+from shared.db import Transaction, now_plus
+from shared.lifecycle import Step
+from shared.models import Call, Cancellation
+from shared.money import Money, MoneyError
+from shared.xcover.answers import Answer
+from shared.xcover.wire import Preview
+
+DATE_HEADER_STEP = timedelta(seconds=1)
+"""The insurer's `Date` has whole seconds."""
+SHORTEST_RENEWAL = 30.0
+"""Seconds between two rounds at least, however short the insurer makes its offers."""
+
+
+def take(tx: Transaction, held: Cancellation, call: Call, answer: Answer[Preview], *, margin: timedelta) -> None:
+    """Store a preview and go on, start a new round when the offer is as good as lapsed, or park when figures disagree."""
+    offered = answer.value
+    said_at = answer.insurer_time or utc_now()
+    holds_for = (offered.confirm_before - said_at).total_seconds()
+    disagreement = _disagreement(held, offered)
+    if disagreement:
+        cancellations.park(tx, held, "figures-disagree", disagreement, evidence=dict(answer.evidence))
+        return
+    if holds_for <= margin.total_seconds():
+        # A replay can be a day old. A fresh offer this short is the insurer's doing: no flood of rounds.
+        wait = 0.0 if answer.replayed else SHORTEST_RENEWAL
+        cancellations.renew_preview(tx, held, "the offer is as good as lapsed", seconds=wait)
+        return
+    now = tx.session.scalar(select(now_plus(0))) or utc_now()
+    since_sent = now - call.first_sent_at if call.first_sent_at else timedelta(0)
+    values: dict[str, Any] = {
+        "preview_cancellation_id": offered.cancellation_id,
+        "preview_total": offered.total_refund,
+        "preview_currency": offered.currency,
+        "preview_confirm_before": offered.confirm_before,
+        "preview_expires_at": now_plus(holds_for),
+        "previewed_from": said_at - since_sent - 2 * DATE_HEADER_STEP,
+        "previewed_until": said_at + 2 * DATE_HEADER_STEP,
+    }
+    reason = f"refund of {offered.total_refund} {offered.currency} offered until {offered.confirm_before.isoformat()}"
+    cancellations.finish_step(tx, held, Step.PREVIEW, reason, details={"answer": dict(answer.evidence)}, **values)
+
+
+def settle_refund(tx: Transaction, held: Cancellation, settings: WorkerSettings) -> None:
+    """Finish the refund step where nothing is left to wait for; else wait, renew the offer, or give up waiting."""
+    offered = _offered(held)
+    if _is_claim_closed_unpaid(tx, held):
+        _park_closed_claim(tx, held)
+    elif held.refund_amount is not None and held.refund_currency is not None:
+        reported = Money(amount=held.refund_amount, currency=held.refund_currency)
+        if reported == offered:
+            cancellations.finish_step(tx, held, Step.REFUND, "the reported refund is the offered one")
+        else:
+            detail = f"A refund of {reported} was reported; the insurer now offers {offered}."
+            cancellations.park(tx, held, "refund-amount-changed", detail)
+    elif held.refund_mode == "skip":
+        cancellations.finish_step(tx, held, Step.REFUND, "the request says that no refund is reported")
+    elif offered.amount == 0:
+        cancellations.finish_step(tx, held, Step.REFUND, "there is nothing to refund")
+    else:
+        _wait_or_renew(tx, held, settings)
+
+
+def stops_confirm(tx: Transaction, held: Cancellation, settings: WorkerSettings) -> bool:
+    """Tell whether this offer must not be confirmed now, having written what happens instead."""
+    if _is_claim_closed_unpaid(tx, held):
+        _park_closed_claim(tx, held)
+        return True
+    if held.begun_at is None or held.preview_expires_at is None:
+        raise ValueError(f"cancellation {held.id} is to be confirmed without a preview")
+    if held.begun_at + settings.confirm_margin >= held.preview_expires_at:
+        cancellations.renew_preview(tx, held, "the offer is about to lapse before it can be confirmed")
+        return True
+    return False
+
+
+def has_lapsed(held: Cancellation, insurer_time: datetime | None) -> bool:
+    """Tell by the insurer's clock whether the offer's deadline has passed."""
+    return held.preview_confirm_before is not None and (insurer_time or utc_now()) >= held.preview_confirm_before
+
+
+def _wait_or_renew(tx: Transaction, held: Cancellation, settings: WorkerSettings) -> None:
+    if held.begun_at is None or held.preview_expires_at is None:
+        raise ValueError(f"cancellation {held.id} waits for its refund without a preview")
+    give_up_at = (held.waiting_since or held.begun_at) + settings.refund_max_wait
+    renew_at = held.preview_expires_at - _renewal_lead(held, settings)
+    if held.begun_at >= give_up_at:
+        detail = f"No refund was reported within {settings.refund_max_wait.days} days; report it or abort."
+        cancellations.park(tx, held, "refund-not-reported", detail)
+    elif held.begun_at >= renew_at:
+        cancellations.renew_preview(tx, held, "the offer comes near its end and no refund is reported")
+    else:
+        wake_at = min(give_up_at, renew_at)
+        seconds = max((wake_at - held.begun_at).total_seconds(), SHORTEST_RENEWAL)
+        cancellations.await_refund(tx, held, seconds=seconds)
+
+
+def _renewal_lead(held: Cancellation, settings: WorkerSettings) -> timedelta:
+    """Renew an hour before the end, or halfway where the whole offer is shorter than two."""
+    if held.preview_confirm_before is None or held.previewed_until is None:
+        return settings.preview_renew_before
+    return min(settings.preview_renew_before, (held.preview_confirm_before - held.previewed_until) / 2)
+
+
+def _offered(held: Cancellation) -> Money:
+    if held.preview_total is None or held.preview_currency is None:
+        raise ValueError(f"cancellation {held.id} is at its refund without a preview")
+    return Money(amount=held.preview_total, currency=held.preview_currency)
+
+
+def _disagreement(held: Cancellation, offered: Preview) -> str | None:
+    try:
+        total = Money(amount=offered.total_refund, currency=offered.currency)
+    except MoneyError as error:
+        return f"The preview's total refund cannot be paid: {error}"
+    refunds = {refund.quote_id: refund.refund for refund in offered.refunds}
+    missing = [quote["id"] for quote in held.quotes if refunds.get(quote["id"]) is None]
+    if missing:
+        return f"The preview names no refund for {', '.join(missing)}."
+    summed = sum((refund for refund in refunds.values() if refund is not None), Decimal(0))
+    if summed != total.amount:
+        return f"The preview's total refund is {total}, but its policies' refunds add up to {summed}."
+    if offered.refund_amount is not None and offered.refund_amount != total.amount:
+        return f"The preview's total refund is {total}, but its refund amount is {offered.refund_amount}."
+    return None
+
+
+def _is_claim_closed_unpaid(tx: Transaction, held: Cancellation) -> bool:
+    if Step.CLAIM not in held.done_steps:
+        return False
+    claim = claims.of_cancellation(tx.session, held.id)
+    return claim is not None and milestones.CLAIM_CLOSED_UNPAID in claim.milestones
+
+
+def _park_closed_claim(tx: Transaction, held: Cancellation) -> None:
+    detail = "The claim was closed unpaid before the confirm; the policy has not been cancelled."
+    cancellations.park(tx, held, "claim-closed-unpaid", detail)

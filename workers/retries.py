@@ -1,0 +1,110 @@
+"""What to do after an insurer's error: a pure function of the error, the step and the tries. No clock, no database."""
+
+from dataclasses import dataclass
+
+from shared.insurer_errors import (
+    InFlight,
+    InsurerError,
+    KeyConflict,
+    Misdirected,
+    NotAllowed,
+    NotFound,
+    NotSent,
+    OutcomeUnknown,
+    Refused,
+    Throttled,
+    Unavailable,
+)
+from shared.lifecycle import Step
+from shared.xcover.wire import complains_of_reasons
+
+LONGEST_WAIT = 300.0
+"""Seconds between tries at most: the insurer's own advice for work that nobody watches is 2 to 5 minutes."""
+LONGEST_LOCK = 30.0
+"""Seconds to wait for our own key, which is in the insurer's hands for one request's time at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postpone:
+    """Do the same again later, with the same key."""
+
+    seconds: float
+    counts: bool = True
+    """Waiting for a turn is not a failed try."""
+
+
+@dataclass(frozen=True)
+class ReadBack:
+    """Ask what is true before anything else is sent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRound:
+    """Preview again under a new key: previewing changes nothing."""
+
+    with_reasons: bool = True
+
+
+@dataclass(frozen=True)
+class Park:
+    """A person must decide."""
+
+    slug: str
+
+
+@dataclass(frozen=True)
+class Reject:
+    """It ends here, unless something irreversible was begun."""
+
+    slug: str
+
+
+Decision = Postpone | ReadBack | NewRound | Park | Reject
+
+
+def decide(
+    error: InsurerError,
+    *,
+    step: Step,
+    tries: int,
+    jitter: float = 0.5,
+    is_read: bool = False,
+    sent_reasons: bool = False,
+) -> Decision:
+    """Choose what follows an error in a step's `tries`-th try.
+
+    `jitter` from 0 to 1 spreads the waits. `is_read` tells that nothing was asked to be done.
+    """
+    match error:
+        case Throttled():
+            return Postpone(seconds=max(error.retry_after or 0.0, 1.0) + jitter, counts=False)
+        case InFlight():
+            return Postpone(seconds=min(2.0 ** (tries - 1), LONGEST_LOCK))
+        case OutcomeUnknown() if step is Step.CLAIM and not is_read:
+            return ReadBack()  # XClaim documents no keys: repeating blindly could claim twice
+        case NotSent() | Unavailable() | OutcomeUnknown():
+            return Postpone(seconds=backoff(tries, jitter))
+        case NotAllowed() | Misdirected():
+            return Park("credentials-refused")
+        case Refused():
+            return _after_refusal(error, step, is_read=is_read, sent_reasons=sent_reasons)
+    return Park("internal-error")
+
+
+def backoff(tries: int, jitter: float) -> float:
+    """Return 1, 2, 4 … up to LONGEST_WAIT seconds, less up to half of it by jitter."""
+    return min(2.0 ** min(tries - 1, 16), LONGEST_WAIT) * (1 - jitter / 2)
+
+
+def _after_refusal(error: Refused, step: Step, *, is_read: bool, sent_reasons: bool) -> Decision:
+    if is_read and step in {Step.CONFIRM, Step.CLAIM}:
+        return Park("outcome-unsettled")
+    if step is Step.CONFIRM:
+        return ReadBack()
+    if step is Step.CLAIM:
+        return ReadBack() if isinstance(error, KeyConflict) else Park("insurer-refused")
+    if step is Step.PREVIEW and isinstance(error, KeyConflict):
+        return NewRound()
+    if step is Step.PREVIEW and sent_reasons and complains_of_reasons(error.problems):
+        return NewRound(with_reasons=False)
+    return Reject("booking-not-found" if isinstance(error, NotFound) else "insurer-refused")

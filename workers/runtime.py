@@ -1,0 +1,93 @@
+"""What a worker process holds: settings, database, insurer clients. Built lazily, after the fork."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.config import WorkerSettings
+from shared.db import Database
+from shared.xclaim.auth import TokenSource
+from shared.xclaim.client import XClaimClient
+from shared.xcover.auth import Signer
+from shared.xcover.client import XCoverClient
+
+
+class ClaimsSwitchedOff(Exception):
+    """A step needs XClaim while CLAIMS_ENABLED is false: such requests are refused at the door."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One process's connections."""
+
+    settings: WorkerSettings
+    database: Database
+    xcover: XCoverClient
+    xclaim_or_none: XClaimClient | None
+
+    @property
+    def xclaim(self) -> XClaimClient:
+        """Return XClaim's client, or raise ClaimsSwitchedOff."""
+        if self.xclaim_or_none is None:
+            raise ClaimsSwitchedOff("this step calls XClaim, but CLAIMS_ENABLED is false here")
+        return self.xclaim_or_none
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.database.close()
+        self.xcover.close()
+        if self.xclaim_or_none is not None:
+            self.xclaim_or_none.close()
+
+
+_current: Runtime | None = None
+_owner: int | None = None
+_build: Callable[[], Runtime] | None = None
+
+
+def runtime() -> Runtime:
+    """Return this process's runtime, built on first use: connections must not cross a fork."""
+    global _current, _owner
+    if _current is None or _owner != os.getpid():
+        if _build is None:
+            raise RuntimeError("no runtime was configured; workers.app does it when a worker starts")
+        _current, _owner = _build(), os.getpid()
+    return _current
+
+
+def configure(build: Callable[[], Runtime] | None) -> None:
+    """Say how a process builds its runtime; None forgets it."""
+    global _current, _build
+    if _current is not None and _owner == os.getpid():
+        _current.close()
+    _current, _build = None, build
+
+
+def connect(settings: WorkerSettings, database: Database) -> Runtime:
+    """Build the clients that the settings describe."""
+    signer = Signer(
+        api_key=settings.xcover_api_key.get_secret_value(),
+        secret=settings.xcover_api_secret.get_secret_value(),
+        algorithm=settings.xcover_signature_algorithm,
+        signed_headers=settings.xcover_signed_headers,
+    )
+    xcover = XCoverClient(base_url=settings.xcover_base_url, partner_code=settings.xcover_partner_code, signer=signer)
+    return Runtime(settings, database, xcover, _xclaim(settings))
+
+
+def _xclaim(settings: WorkerSettings) -> XClaimClient | None:
+    if not settings.claims_enabled or settings.xclaim_base_url is None:
+        return None
+    token, key, password = settings.xclaim_token, settings.xclaim_api_key, settings.xclaim_password
+    tokens = TokenSource(
+        base_url=settings.xclaim_base_url,
+        static_token=token.get_secret_value() if token else None,
+        api_key=key.get_secret_value() if key else None,
+        password=password.get_secret_value() if password else None,
+    )
+    return XClaimClient(
+        base_url=settings.xclaim_base_url,
+        partner_code=settings.xclaim_partner_code or settings.xcover_partner_code,
+        tokens=tokens,
+        claims_by_booking_path=settings.xclaim_claims_by_booking_path,
+    )

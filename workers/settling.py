@@ -1,0 +1,53 @@
+"""What a reading says about an outcome we do not know. Pure: judges, decides nothing, writes nothing."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.xclaim.wire import Claim
+from shared.xcover.wire import Booking
+
+CLOCK_ALLOWANCE = timedelta(minutes=5)
+"""A claim reported this little before our intent may still be ours: the two clocks differ."""
+
+
+class Deed(StrEnum):
+    """What a booking shows about our confirm."""
+
+    DONE = "done"
+    NOT_DONE = "not_done"
+    SOMEONE_ELSES = "someone_elses"
+    PARTLY = "partly"
+
+
+def judge_confirm(
+    booking: Booking, quote_ids: Collection[str], *, previewed_from: datetime, previewed_until: datetime
+) -> Deed:
+    """Judge each policy: one we cancelled carries the time of our preview, which is what XCover stamps on it."""
+    policies = {policy.id: policy for policy in booking.policies}
+    seen = set()
+    for quote_id in quote_ids:
+        policy = policies.get(quote_id)
+        if policy is None:
+            return Deed.PARTLY
+        if policy.cancelled_at is None:
+            seen.add(Deed.SOMEONE_ELSES if policy.status == "CANCELLED" else Deed.NOT_DONE)
+        elif previewed_from <= policy.cancelled_at <= previewed_until:
+            seen.add(Deed.DONE)
+        else:
+            seen.add(Deed.SOMEONE_ELSES)
+    if Deed.SOMEONE_ELSES in seen:
+        return Deed.SOMEONE_ELSES
+    return seen.pop() if len(seen) == 1 else Deed.PARTLY
+
+
+def ours_among(
+    claims: Collection[Claim], *, quote_id: str, claim_type_id: str, intended_at: datetime
+) -> tuple[list[Claim], list[Claim]]:
+    """Return (claims that can be ours, other claims of the same type for the same policy).
+
+    One that does not say when it was reported is nobody's proof, so it counts as another's.
+    """
+    same = [claim for claim in claims if claim.quote_id == quote_id and claim.claim_type_id in {None, claim_type_id}]
+    ours = [claim for claim in same if claim.reported_at and claim.reported_at >= intended_at - CLOCK_ALLOWANCE]
+    return ours, [claim for claim in same if claim not in ours]
