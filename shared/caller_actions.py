@@ -143,7 +143,7 @@ def _accept_refund(tx: Transaction, row: Cancellation, report: RefundReport) -> 
 
 
 def _store_for_review(tx: Transaction, row: Cancellation, report: RefundReport, slug: str, why: str) -> Verdict:
-    detail = f"A refund of {report.refund.text} {report.refund.currency} was reported {why}: that money was paid, a person must decide."
+    detail = f"A refund of {report.refund} was reported {why}: that money was paid, a person must decide."
     values = {
         **_refund_columns(report),
         "irreversible_at": row.irreversible_at or now_plus(0),

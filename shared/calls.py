@@ -49,7 +49,7 @@ def intend(
             fingerprint=fingerprint,
             request=dict(evidence),
             attempts=0,
-            first_sent_at=now_plus(0),
+            first_sent_at=held.begun_at,
             is_doubtful=False,
             must_read_back=False,
         )
@@ -62,7 +62,7 @@ def intend(
         call.is_doubtful = True  # "sent" that nobody followed up: the worker died with the request on its way
     call.attempts += 1
     call.outcome = "sent"
-    call.last_sent_at = now_plus(0)  # type: ignore[assignment]  # SQL expressions are assignable to mapped attributes
+    call.last_sent_at = held.begun_at
     tx.session.flush()
     return call
 

@@ -114,9 +114,8 @@ def renew_lease(tx: Transaction, held: Cancellation) -> bool:
 def pass_point_of_no_return(tx: Transaction, held: Cancellation) -> None:
     """Write the committed intent of something irreversible; from here on abort is refused."""
     if held.irreversible_at is None:
-        held.irreversible_at = now_plus(0)  # type: ignore[assignment]  # SQL expressions are assignable to mapped attributes
+        held.irreversible_at = held.begun_at
         tx.session.flush()
-        tx.session.refresh(held, ["irreversible_at"])
 
 
 def finish_step(

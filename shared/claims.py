@@ -12,7 +12,7 @@ from shared import milestones, reservations
 from shared.clock import utc_now
 from shared.db import Transaction, insert_or_ignore, now_plus
 from shared.models import Cancellation, Claim, new_id
-from shared.xclaim import wire
+from shared.xclaim import claims as xclaim
 
 MilestoneMapping = Mapping[str, Sequence[str]] | None
 
@@ -49,7 +49,7 @@ def of_cancellation(session: Session, cancellation_id: UUID) -> Claim | None:
     return session.scalars(of_it.order_by(Claim.id.desc()).limit(1)).first()
 
 
-def find_for_event(session: Session, *, partner: str, token: str | None, event: wire.ClaimEvent) -> Claim | None:
+def find_for_event(session: Session, *, partner: str, token: str | None, event: xclaim.ClaimEvent) -> Claim | None:
     """Return the claim an event is about: by its own URL's token, else by id, by reference, by booking.
 
     A booking decides only when it has exactly one claim.
@@ -69,7 +69,7 @@ def find_for_event(session: Session, *, partner: str, token: str | None, event: 
 def apply_answer(
     tx: Transaction,
     claim_row_id: UUID,
-    said: wire.Claim,
+    said: xclaim.Claim,
     *,
     asked_at: datetime,
     mapping: MilestoneMapping = None,
@@ -80,7 +80,7 @@ def apply_answer(
     Raises NotOurClaim when the answer is about another booking or policy.
     """
     row = _locked(tx, claim_row_id)
-    if said.booking_id != row.booking_id or (said.quote_id or row.quote_id) != row.quote_id:
+    if (said.booking_id or row.booking_id) != row.booking_id or (said.quote_id or row.quote_id) != row.quote_id:
         raise NotOurClaim(
             f"asked for claim {row.reference or row.claim_id} of {row.booking_id}, shown one of {said.booking_id}"
         )
@@ -97,7 +97,7 @@ def apply_answer(
 def apply_event(
     tx: Transaction,
     claim_row_id: UUID,
-    event: wire.ClaimEvent,
+    event: xclaim.ClaimEvent,
     *,
     sets_status: bool,
     mapping: MilestoneMapping = None,
@@ -120,7 +120,7 @@ def _latch(tx: Transaction, row: Claim, words: Sequence[str | None], mapping: Mi
         milestones.CLAIM_PAID,
         milestones.CLAIM_CLOSED_UNPAID,
     }:
-        row.closed_at = now_plus(0)  # type: ignore[assignment]  # SQL expressions are assignable to mapped attributes
+        row.closed_at = now_plus(0)
     if milestones.CLAIM_CLOSED_UNPAID in new:
         reservations.release(tx, row.cancellation_id, row.quote_id)
     tx.session.flush()

@@ -24,12 +24,12 @@ from shared import clock
 from shared.lifecycle import TaskName
 
 SQLITE_BUSY_TIMEOUT_MS = 15_000
-"""Writers queue on SQLite's single lock; seconds of waiting were measured with eight of them, errors with less than 10 s."""
+"""Writers queue on SQLite's single lock: with eight of them waits of three seconds were measured."""
 STATEMENT_TIMEOUT_MS = 15_000
 """A statement that hangs longer would outlive its lease anyway."""
 
 Message = tuple[TaskName, UUID]
-Publish = Callable[[Sequence[Message]], None]
+Publish = Callable[[Sequence[Message]], object]
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -13,7 +13,6 @@ InsurerError
     └── Misdirected   a redirect, which is never followed: the base URL is wrong
 """
 
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping

@@ -26,7 +26,8 @@ from uuid_utils.compat import uuid7
 from shared.db import UtcDateTime, now_plus
 
 STATUSES = (
-    "in_progress", "awaiting_refund", "awaiting_premium_refund", "completed", "rejected", "aborted", "needs_review", "closed",
+    "in_progress", "awaiting_refund", "awaiting_premium_refund",
+    "completed", "rejected", "aborted", "needs_review", "closed",
 )  # fmt: skip
 STEPS = ("look_up", "preview", "refund", "confirm", "claim", "cancel", "await_premium_refund")
 CALL_OUTCOMES = ("sent", "not_sent", "unknown", "refused", "done")
@@ -208,7 +209,6 @@ class Call(Base):
     """First complete reading that did not show the effect."""
     answer_status: Mapped[int | None]
     answer: Mapped[dict[str, Any] | None]
-    updated_at: Mapped[datetime] = mapped_column(default=now_plus(0), onupdate=now_plus(0))
 
     __table_args__ = (
         UniqueConstraint("cancellation_id", "step", "round"),

@@ -1,6 +1,5 @@
 """Amounts of money: exact decimals with their currency. Never a float, never arithmetic on formatted text."""
 
-
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -64,9 +64,8 @@ def begin_handling(tx: Transaction, delivery_id: UUID) -> tuple[WebhookDelivery,
 
 def mark_handled(tx: Transaction, delivery: WebhookDelivery, verdict: str, *, claim_row_id: UUID | None = None) -> None:
     """Write that nothing more is to be done about a delivery, and what came of it."""
-    values = {
-        "handled_at": now_plus(0), "next_attempt_at": None, "lease_until": None, "verdict": verdict, "claim_id": claim_row_id,
-    }  # fmt: skip
+    values: dict[str, Any] = {"handled_at": now_plus(0), "next_attempt_at": None, "lease_until": None}
+    values |= {"verdict": verdict, "claim_id": claim_row_id}
     tx.session.execute(update(WebhookDelivery).where(WebhookDelivery.id == delivery.id).values(**values))
 
 

@@ -52,8 +52,11 @@ class Processes:
         log_dir: Path,
         *,
         commands: Mapping[str, list[str]] | None = None,
+        env_of: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
+        """Take the environment of all, what single ones get on top, and commands beyond the Procfile's."""
         self._env = with_our_python(env)
+        self._env_of = env_of or {}
         self._names = tuple(names)
         self._commands = {**procfile(), **(commands or {})}
         self._log_dir = log_dir
@@ -81,7 +84,7 @@ class Processes:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=self._env,
+                env={**self._env, **self._env_of.get(name, {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

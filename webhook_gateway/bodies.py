@@ -22,21 +22,17 @@ def read_raw() -> bytes:
     announced = request.content_length
     if announced is not None and announced > MAX_BYTES:
         raise RequestEntityTooLarge
-    raw = bytearray()
     try:
-        # No limit is given to the stream: werkzeug's cuts a chunked body that is too long instead of refusing it.
-        stream = get_input_stream(request.environ)
-        while chunk := stream.read(min(_CHUNK, MAX_BYTES + 1 - len(raw))):
-            raw += chunk
-            if len(raw) > MAX_BYTES:
-                raise RequestEntityTooLarge
+        raw = _read_at_most(MAX_BYTES + 1)
     except HTTPException:
         raise
     except Exception as error:  # each server has its own errors for a broken body; all of them are the sender's
         raise BadRequest("The body could not be read to its end.") from error
+    if len(raw) > MAX_BYTES:
+        raise RequestEntityTooLarge
     if announced is not None and len(raw) < announced:
         raise BadRequest("The body ended before its announced length.")
-    return bytes(raw)
+    return raw
 
 
 def read_json() -> Any:
@@ -54,6 +50,14 @@ def read_json() -> Any:
     if not _is_shallow(value):
         raise _too_deep()
     return value
+
+
+def _read_at_most(limit: int) -> bytes:
+    # The stream gets no limit: werkzeug's cuts a chunked body that is too long instead of refusing it.
+    stream, raw = get_input_stream(request.environ), bytearray()
+    while chunk := stream.read(min(_CHUNK, limit - len(raw))):
+        raw += chunk
+    return bytes(raw)
 
 
 def _no_name_twice(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,10 +15,15 @@ def from_request() -> str:
     """Return the key of this request, or raise Problem."""
     header = request.headers.get("Idempotency-Key")
     if header is None:
-        raise Problem("idempotency-key-missing", "Send the header Idempotency-Key: 1 to 255 visible characters, new for each request.")
+        raise Problem(
+            "idempotency-key-missing",
+            "Send the header Idempotency-Key: 1 to 255 visible characters, new for each request.",
+        )
     key = parse(header)
     if key is None:
-        detail = "Idempotency-Key must be sent once, with 1 to 255 visible ASCII characters, bare or as one quoted string."
+        detail = (
+            "Idempotency-Key must be sent once, with 1 to 255 visible ASCII characters, bare or as one quoted string."
+        )
         raise Problem("idempotency-key-missing", detail)
     return key
 

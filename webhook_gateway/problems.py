@@ -73,13 +73,17 @@ def _http_error(error: HTTPException) -> AnyResponse:
 def _unavailable(error: Exception) -> Response:
     cause = error.orig if isinstance(error, DBAPIError) else None  # its message may show what was to be stored
     log.warning("database_unavailable", error=type(error).__name__, cause=type(cause).__name__, route=_route())
-    return unavailable("The database cannot be used right now; nothing was stored that you were not told of. Try again.")
+    return unavailable(
+        "The database cannot be used right now; nothing was stored that you were not told of. Try again."
+    )
 
 
 def _unexpected(error: Exception) -> Response:
     # The route, not the path: a webhook's path holds its token.
     log.error("request_failed", method=request.method, route=_route(), exc_info=error)
-    return render(problem("internal-error", "Something unexpected happened and was logged. Repeating the request is safe."))
+    return render(
+        problem("internal-error", "Something unexpected happened and was logged. Repeating the request is safe.")
+    )
 
 
 def _route() -> str:

@@ -80,7 +80,7 @@ def _settle(held: Cancellation, step: Step, call: Call | None, error: InsurerErr
         error,
         step=step,
         tries=held.tries,
-        jitter=random.random(),
+        jitter=random.random(),  # noqa: S311 - spreads waits, hides nothing
         is_read=call is None,
         sent_reasons=sent_reasons,
     )

@@ -46,24 +46,27 @@ def request(*args: Any, **kwargs: Any) -> None:
 def _accept_or_record(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     settings, sent = runtime().settings, dict(kwargs)
     raw_key, caller = sent.pop("idempotency_key", None), sent.pop("caller", DEFAULT_CALLER)
+    is_known = isinstance(caller, str) and caller in {DEFAULT_CALLER, *settings.celery_callers}
     partner = settings.xcover_partner_code
     try:
-        if args:
-            raise Problem("invalid-request", "Give every field by its name; nothing is taken by position.")
-        known = {DEFAULT_CALLER, *settings.celery_callers}
-        if caller not in known:
-            raise Problem("invalid-request", "caller is not a name of API_TOKENS.")
+        _check_envelope(args, is_known_caller=is_known)
         key = _key(raw_key)
         wanted = parse(sent, settings=settings)
         with runtime().database.transaction() as tx:
             row_id, created = intake.accept(tx, wanted, sent=sent, caller=caller, partner=partner, key=key)
         log.info("request_accepted", cancellation_id=str(row_id), created=created, caller=caller)
     except Problem as problem:
+        shown_caller, shown_key = caller if is_known else DEFAULT_CALLER, _key_of_refused(raw_key, [args, kwargs])
         with runtime().database.transaction() as tx:
-            shown_caller = caller if caller in {DEFAULT_CALLER, *settings.celery_callers} else DEFAULT_CALLER
-            refused_key = _key_of_refused(raw_key, [args, kwargs])
-            intake.record_refused(tx, problem, sent=sent, caller=shown_caller, partner=partner, key=refused_key)
-        log.error("request_refused", problem=problem.slug, detail=str(problem), key=refused_key)
+            intake.record_refused(tx, problem, sent=sent, caller=shown_caller, partner=partner, key=shown_key)
+        log.warning("request_refused", problem=problem.slug, detail=str(problem), key=shown_key)
+
+
+def _check_envelope(args: tuple[Any, ...], *, is_known_caller: bool) -> None:
+    if args:
+        raise Problem("invalid-request", "Give every field by its name; nothing is taken by position.")
+    if not is_known_caller:
+        raise Problem("invalid-request", "caller is not a name of API_TOKENS.")
 
 
 def _key(raw: Any) -> str:

@@ -15,6 +15,7 @@ from shared.db import Transaction
 from shared.insurer_errors import InsurerError, NotFound, Refused
 from shared.lifecycle import Step, TaskName
 from shared.models import Claim, WebhookDelivery
+from shared.xclaim import claims as xclaim
 from shared.xclaim import wire
 from workers.app import app
 from workers.retries import backoff
@@ -59,7 +60,7 @@ def handle(delivery_id: str) -> None:
     log.info("webhook_handled", delivery_id=delivery_id, claim=claim.reference, verdict=verdict)
 
 
-def _ask(claim: Claim, event: wire.ClaimEvent) -> wire.Claim | None:
+def _ask(claim: Claim, event: xclaim.ClaimEvent) -> xclaim.Claim | None:
     """Return what XClaim says now, or None where it will not show the claim."""
     reference, claim_id = claim.reference or event.reference, claim.claim_id or event.claim_id
     if not reference and not claim_id:
@@ -79,7 +80,7 @@ def _ask(claim: Claim, event: wire.ClaimEvent) -> wire.Claim | None:
 
 
 def _apply(
-    tx: Transaction, claim: Claim, event: wire.ClaimEvent, said: wire.Claim | None, *, asked_at: datetime
+    tx: Transaction, claim: Claim, event: xclaim.ClaimEvent, said: xclaim.Claim | None, *, asked_at: datetime
 ) -> str:
     mapping = runtime().settings.claim_milestones
     fetched: tuple[str, ...] = ()
@@ -95,7 +96,7 @@ def _apply(
     return f"{row.status} {source}" + (f"; reached {', '.join(reached)}" if reached else "")
 
 
-def _tell_journey(tx: Transaction, claim: Claim, event: wire.ClaimEvent, reached: list[str]) -> None:
+def _tell_journey(tx: Transaction, claim: Claim, event: xclaim.ClaimEvent, reached: list[str]) -> None:
     """Wake the cancellation that waits for this claim, or stop it when the claim was closed before the confirm."""
     row = cancellations.lock(tx, claim.cancellation_id)
     if row is None:

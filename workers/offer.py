@@ -23,7 +23,7 @@ SHORTEST_RENEWAL = 30.0
 
 
 def take(tx: Transaction, held: Cancellation, call: Call, answer: Answer[Preview], *, margin: timedelta) -> None:
-    """Store a preview and go on, start a new round when the offer is as good as lapsed, or park when figures disagree."""
+    """Store a preview and go on; start a new round when it is as good as lapsed, park when its figures disagree."""
     offered = answer.value
     said_at = answer.insurer_time or utc_now()
     holds_for = (offered.confirm_before - said_at).total_seconds()

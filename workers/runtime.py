@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from shared.config import WorkerSettings
 from shared.db import Database
-from shared.xclaim.auth import TokenSource
+from shared.insurer_http import InsurerHttp
+from shared.xclaim.auth import ExchangedToken, StaticToken, TokenSource
 from shared.xclaim.client import XClaimClient
 from shared.xcover.auth import Signer
 from shared.xcover.client import XCoverClient
@@ -55,12 +56,16 @@ def runtime() -> Runtime:
     return _current
 
 
-def configure(build: Callable[[], Runtime] | None) -> None:
-    """Say how a process builds its runtime; None forgets it."""
-    global _current, _build
-    if _current is not None and _owner == os.getpid():
-        _current.close()
+def configure(build: Callable[[], Runtime]) -> None:
+    """Say how a process builds its runtime."""
+    global _current, _build  # noqa: PLW0603
     _current, _build = None, build
+
+
+def forget() -> None:
+    """Undo `configure`, between tests."""
+    global _current, _build  # noqa: PLW0603
+    _current, _build = None, None
 
 
 def connect(settings: WorkerSettings, database: Database) -> Runtime:
@@ -78,16 +83,24 @@ def connect(settings: WorkerSettings, database: Database) -> Runtime:
 def _xclaim(settings: WorkerSettings) -> XClaimClient | None:
     if not settings.claims_enabled or settings.xclaim_base_url is None:
         return None
-    token, key, password = settings.xclaim_token, settings.xclaim_api_key, settings.xclaim_password
-    tokens = TokenSource(
-        base_url=settings.xclaim_base_url,
-        static_token=token.get_secret_value() if token else None,
-        api_key=key.get_secret_value() if key else None,
-        password=password.get_secret_value() if password else None,
-    )
+    http = InsurerHttp()
     return XClaimClient(
         base_url=settings.xclaim_base_url,
         partner_code=settings.xclaim_partner_code or settings.xcover_partner_code,
-        tokens=tokens,
+        tokens=_tokens(settings, settings.xclaim_base_url, http),
         claims_by_booking_path=settings.xclaim_claims_by_booking_path,
+        http=http,
+    )
+
+
+def _tokens(settings: WorkerSettings, base_url: str, http: InsurerHttp) -> TokenSource:
+    if settings.xclaim_token is not None:
+        return StaticToken(settings.xclaim_token.get_secret_value())
+    if settings.xclaim_api_key is None or settings.xclaim_password is None:
+        raise ClaimsSwitchedOff("neither XCLAIM_TOKEN nor XCLAIM_API_KEY with XCLAIM_PASSWORD is set")
+    return ExchangedToken(
+        base_url=base_url,
+        api_key=settings.xclaim_api_key.get_secret_value(),
+        password=settings.xclaim_password.get_secret_value(),
+        http=http,
     )

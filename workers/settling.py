@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.xclaim.wire import Claim
+from shared.xclaim.claims import Claim
 from shared.xcover.wire import Booking
 
 CLOCK_ALLOWANCE = timedelta(minutes=5)

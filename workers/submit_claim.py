@@ -7,7 +7,6 @@ booking are read until the claim is found, or proven absent.
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +16,7 @@ from shared.clock import utc_now
 from shared.db import Transaction
 from shared.lifecycle import Step, TaskName
 from shared.models import Call, Cancellation, Claim
+from shared.xclaim import claims as xclaim
 from shared.xclaim import wire
 from shared.xclaim.signature import derive_key
 from workers import settling
@@ -26,14 +26,6 @@ from workers.runtime import runtime
 
 SLOWEST_POLL = 60.0
 """Seconds between looks at a claim that is still being processed; the webhook rings earlier."""
-
-
-class Next(Enum):
-    """What a try of the claim step does."""
-
-    FETCH = auto()
-    CREATE = auto()
-    READ_BACK = auto()
 
 
 @app.task(name=TaskName.CLAIM)
@@ -49,25 +41,19 @@ def submit(cancellation_id: str) -> None:
             cancellations.park(tx, held, "claim-duplicated", detail)
             return
         call = calls.latest(tx.session, held.id, Step.CLAIM)
-        what = _what_next(claim, call)
-        if what is Next.CREATE:
+        is_named = bool(claim.claim_id or claim.reference)  # by an answer, a reading or a webhook
+        reads_back = not is_named and calls.is_unsettled(call)
+        if call is None or not (is_named or reads_back):
             call = _intend(tx, held, call)
-    match what:
-        case Next.FETCH:
-            with keeping(held, Step.CLAIM):
-                _fetch(held, claim)
-        case Next.CREATE:
-            with keeping(held, Step.CLAIM, call):
-                _create(held, claim, call)
-        case Next.READ_BACK:
-            with keeping(held, Step.CLAIM):
-                _read_back(held, claim, call)
-
-
-def _what_next(claim: Claim, call: Call | None) -> Next:
-    if claim.claim_id or claim.reference:
-        return Next.FETCH  # the answer, a reading or a webhook has named it
-    return Next.READ_BACK if calls.is_unsettled(call) else Next.CREATE
+    if is_named:
+        with keeping(held, Step.CLAIM):
+            _fetch(held, claim)
+    elif reads_back:
+        with keeping(held, Step.CLAIM):
+            _read_back(held, claim, call)
+    else:
+        with keeping(held, Step.CLAIM, call):
+            _create(held, claim, call)
 
 
 def _intend(tx: Transaction, held: Cancellation, call: Call | None) -> Call:
@@ -112,7 +98,7 @@ def _take(
     tx: Transaction,
     held: Cancellation,
     claim: Claim,
-    said: wire.Claim,
+    said: xclaim.Claim,
     *,
     asked_at: datetime,
     evidence: Mapping[str, Any],
@@ -157,7 +143,7 @@ def _read_back(held: Cancellation, claim: Claim, call: Call) -> None:
     """Settle a claim whose creation went unanswered by what the booking's claims show."""
     asked_at = utc_now()
     read = runtime().xclaim.list_claims(held.booking_id)
-    listed = [_with_policy(entry, claim) for entry in read.value.claims]
+    listed = [_with_policy(entry) for entry in read.value.claims]
     ours, others = settling.ours_among(
         listed,
         quote_id=claim.quote_id,
@@ -215,7 +201,7 @@ def _was_absent_before(call: Call) -> bool:
     return call.absent_since is not None
 
 
-def _with_policy(entry: wire.Claim, claim: Claim) -> wire.Claim:
+def _with_policy(entry: xclaim.Claim) -> xclaim.Claim:
     """Fetch a listed claim that does not name its policy: the list does not always."""
     if entry.quote_id is not None:
         return entry

@@ -70,9 +70,7 @@ def _items(body: object) -> tuple[object, ...]:
     raise UnusableAnswer("the answer holds no list")
 
 
-def _next(
-    places: list[_Object], links: list[_Object], next_link: str | None, url: str
-) -> tuple[str | None, bool]:
+def _next(places: list[_Object], links: list[_Object], next_link: str | None, url: str) -> tuple[str | None, bool]:
     """Return the next page's address, and whether everything that hints at one was understood."""
     hints = [
         next_link,

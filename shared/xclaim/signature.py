@@ -27,9 +27,7 @@ def sign(raw: bytes, key: str, encoding: Literal["hex", "base64"] = "hex") -> st
     return (_PREFIX + _encoded(_digest(raw, key), encoding)).decode("ascii")
 
 
-def matching_key(
-    raw: bytes, header: str | bytes | None, keys: Sequence[str], encoding: Encoding = "hex"
-) -> int | None:
+def matching_key(raw: bytes, header: str | bytes | None, keys: Sequence[str], encoding: Encoding = "hex") -> int | None:
     """Return the index of the first key under which the header signs these bytes, or None.
 
     Never raises. Every key is tried, so that the time taken tells nothing. An empty key matches nothing. Hex

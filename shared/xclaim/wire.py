@@ -33,7 +33,7 @@ _FAILURE = ("failure_reason", "failureReason")
 _CLOSED = ("is_closed", "isClosed")
 
 
-class NotAClaimEvent(ValueError):  # noqa: N818 - named after the situation
+class NotAClaimEvent(ValueError):
     """The bytes are not JSON, or not an event with its payload."""
 
 
@@ -76,13 +76,7 @@ def token_from(body: object) -> str:
 def text_unlimited(entry: Object, name: str) -> str:
     """Return a string of visible ASCII of any length, as a header can carry it."""
     value = entry.get(name)
-    if (
-        not isinstance(value, str)
-        or not value.isascii()
-        or not value.isprintable()
-        or " " in value
-        or not value
-    ):
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value or not value:
         raise UnusableAnswer(f"{name} is not a usable token")
     return value
 

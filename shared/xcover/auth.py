@@ -31,9 +31,7 @@ class Signer:
     ) -> None:
         """Raises ValueError for credentials that no header can carry and for unknown variants."""
         if not re.fullmatch(r"[!#-\[\]-~]+", api_key) or not secret:
-            raise ValueError(
-                "an API key is visible ASCII without quotes or backslashes, and a secret is not empty"
-            )
+            raise ValueError("an API key is visible ASCII without quotes or backslashes, and a secret is not empty")
         if algorithm not in ALGORITHMS:
             raise ValueError(f"algorithm {algorithm!r} is none of {', '.join(ALGORITHMS)}")
         if signed_headers not in SIGNED_HEADERS:
@@ -59,8 +57,7 @@ class Signer:
             "Date": date,
             "X-Api-Key": self._api_key,
             "Authorization": (
-                f'Signature keyId="{self._api_key}",algorithm="{self._algorithm}",'
-                f'{named}signature="{signature}"'
+                f'Signature keyId="{self._api_key}",algorithm="{self._algorithm}",{named}signature="{signature}"'
             ),
         }
 

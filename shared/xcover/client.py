@@ -39,9 +39,7 @@ class XCoverClient:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """`base_url` includes the prefix, which environments differ in. Raises ValueError if unusable."""
-        self._partner = (
-            f"{checked_base_url(base_url)}partners/{segment(partner_code, 'use the partner code')}"
-        )
+        self._partner = f"{checked_base_url(base_url)}partners/{segment(partner_code, 'use the partner code')}"
         self._signer = signer
         self._http = http or InsurerHttp()
         self._clock = clock
@@ -58,9 +56,7 @@ class XCoverClient:
             raise unusable(attempted, reply, reason, is_read=True) from reason
         return _answer(booking, reply)
 
-    def preview(
-        self, booking_id: str, body: Mapping[str, object], *, idempotency_key: str
-    ) -> Answer[Preview]:
+    def preview(self, booking_id: str, body: Mapping[str, object], *, idempotency_key: str) -> Answer[Preview]:
         """Ask what cancelling would refund; `body` comes from `wire.preview_request`.
 
         Raises NotAPreview when a success is anything but a preview of the policies named, UnsafeCancelBody
@@ -96,9 +92,7 @@ class XCoverClient:
         url = self._url(attempted, booking_id, tail)
         return self._deed(attempted, url, b"{}", idempotency_key=idempotency_key, read=read)
 
-    def cancel_now(
-        self, booking_id: str, body: Mapping[str, object], *, idempotency_key: str
-    ) -> Answer[Confirmation]:
+    def cancel_now(self, booking_id: str, body: Mapping[str, object], *, idempotency_key: str) -> Answer[Confirmation]:
         """Cancel at once, without a preview; `body` comes from `wire.immediate_request`. Irreversible.
 
         The only method that lets an explicit `"preview": false` out. Judges the answer as `confirm` does.

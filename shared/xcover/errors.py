@@ -1,5 +1,4 @@
 """The two failures that only cancelling can have."""
-# ruff: noqa: N818 - an error is named after the situation it leaves the caller in
 
 from __future__ import annotations
 

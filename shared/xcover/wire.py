@@ -72,8 +72,7 @@ def complains_of_reasons(problems: Problems) -> bool:
     The guides disagree on where the reason goes; a recorded refusal names no field, only "malformed".
     """
     return any(
-        "unexpected field" in said.lower()
-        and path.rpartition(".")[2] in {"reason_for_cancellation", "malformed"}
+        "unexpected field" in said.lower() and path.rpartition(".")[2] in {"reason_for_cancellation", "malformed"}
         for path, said in problems
     )
 
@@ -165,12 +164,12 @@ def _request(
         raise ValueError("a cancellation names its policies: a body that names none is taken for all of them")
     body: dict[str, object] = {
         "preview": preview,
-        "quotes": [_named(quote, with_reasons) for quote in quotes],
+        "quotes": [_named(quote, with_reason=with_reasons) for quote in quotes],
     }
     return body if refund_required is None else {**body, "refund_required": refund_required}
 
 
-def _named(quote: QuoteToCancel, with_reason: bool) -> dict[str, object]:  # noqa: FBT001 - private, one caller
+def _named(quote: QuoteToCancel, *, with_reason: bool) -> dict[str, object]:
     return {
         "id": quote.id,
         **({"reason_for_cancellation": quote.reason} if with_reason and quote.reason else {}),
@@ -216,9 +215,7 @@ def _asked_for(policies: Sequence[PolicyRefund], quote_ids: Collection[str]) -> 
     """Return the policies asked for, every one of which must be in the answer; none asked for means all."""
     missing = set(quote_ids) - {policy.quote_id for policy in policies}
     if missing or not policies:
-        raise UnusableAnswer(
-            f"the answer lacks policies: {', '.join(sorted(missing)) or 'it has none at all'}"
-        )
+        raise UnusableAnswer(f"the answer lacks policies: {', '.join(sorted(missing)) or 'it has none at all'}")
     return [policy for policy in policies if not quote_ids or policy.quote_id in quote_ids]
 
 

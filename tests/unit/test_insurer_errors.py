@@ -111,9 +111,7 @@ def test_an_error_says_what_was_attempted_what_came_and_what_happens_next() -> N
 
 def test_an_error_survives_pickling_whole() -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
-    error = Throttled(
-        "x", status=429, problems=(("a", "b"),), insurer_time=moment, retry_after=2.0, evidence={"k": 1}
-    )
+    error = Throttled("x", status=429, problems=(("a", "b"),), insurer_time=moment, retry_after=2.0, evidence={"k": 1})
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is Throttled
     assert vars(copy) == vars(error)

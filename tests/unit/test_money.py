@@ -31,9 +31,7 @@ def test_a_currency_that_nothing_can_be_paid_in_is_unknown(currency: str) -> Non
         ("9" * 28 + ".99", "EUR", "9" * 28 + ".99", int("9" * 30)),
     ],
 )
-def test_an_amount_has_exactly_its_currencys_digits(
-    given_text: str, currency: str, text: str, minor: int
-) -> None:
+def test_an_amount_has_exactly_its_currencys_digits(given_text: str, currency: str, text: str, minor: int) -> None:
     money = parse_amount(given_text, currency)
     assert (money.text, money.minor, str(money)) == (text, minor, f"{text} {currency}")
 
@@ -70,9 +68,7 @@ def test_what_is_not_plain_digits_is_not_an_amount(text: str) -> None:
         parse_amount(text, "EUR")
 
 
-@pytest.mark.parametrize(
-    "number", ["NaN", "sNaN", "Infinity", "-1", "1E+30", "1E+999999", "1E-999999", "1e-30"]
-)
+@pytest.mark.parametrize("number", ["NaN", "sNaN", "Infinity", "-1", "1E+30", "1E+999999", "1E-999999", "1e-30"])
 def test_a_decimal_that_is_not_a_plausible_amount_is_refused(number: str) -> None:
     with pytest.raises(NotAnAmount):
         parse_amount(Decimal(number), "EUR")

@@ -30,9 +30,7 @@ def test_values_of_sensitive_names_are_dropped_wherever_they_are(name: str) -> N
     assert is_sensitive(name)
 
 
-@pytest.mark.parametrize(
-    "name", ["id", "status", "message", "errors", "total_refund", "currency", "cancelled_at"]
-)
+@pytest.mark.parametrize("name", ["id", "status", "message", "errors", "total_refund", "currency", "cancelled_at"])
 def test_what_evidence_is_made_of_is_kept(name: str) -> None:
     assert redact({name: "kept"}) == {name: "kept"}
 

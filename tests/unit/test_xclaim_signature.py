@@ -1,4 +1,3 @@
-import base64
 import hashlib
 import hmac
 
@@ -10,9 +9,12 @@ from shared.xclaim.signature import Encoding, derive_key, matching_key, sign
 
 # 224 bytes: the published sample of a webhook without its white space
 SAMPLE = (
-    b'{"event":"claim.status-category-update","payload":{"id":"%s","claimReference":"HVGCU-B78QJ-CLA",'
-    b'"bookingReference":"518B-3H5Q-INS","status":{"category":"Action Required"},"claimDetails":[]}}'
+    b'{"event":"claim.status-category-update","payload":{"id":"099c4df7-cf47-4fb8-baf7-4a1d64d1fd56",'
+    b'"claimReference":"HVGCU-B78QJ-CLA","bookingReference":"518B-3H5Q-INS",'
+    b'"status":{"category":"Action Required"},"claimDetails":[]}}'
 )
+SAMPLE_HEX = "sha256=12b151dcbc975ddf44da52c300aa6179ce9bf0d77db3aae3300d462fca9d9ea0"
+SAMPLE_BASE64 = "sha256=ErFR3LyXXd9E2lLDAKphec6b8Nd9s6rjMA1GL8qdnqA="
 BODY = b'{"event":"claim.deleted","payload":{"id":"1"}}'
 encodings = st.sampled_from(["hex", "base64", "either"])
 
@@ -23,6 +25,13 @@ def plain_hex(raw: bytes, key: str) -> str:
 
 def test_a_signature_is_hex_behind_its_prefix() -> None:
     assert sign(BODY, "abc123") == f"sha256={plain_hex(BODY, 'abc123')}"
+
+
+def test_the_published_sample_has_the_known_signatures() -> None:
+    assert sign(SAMPLE, "abc123") == SAMPLE_HEX
+    assert sign(SAMPLE, "abc123", "base64") == SAMPLE_BASE64
+    assert matching_key(SAMPLE, SAMPLE_HEX, ["abc123"]) == 0
+    assert matching_key(SAMPLE, SAMPLE_BASE64, ["abc123"], "base64") == 0
 
 
 def test_a_claims_key_is_the_lower_case_hex_hmac_of_its_token() -> None:

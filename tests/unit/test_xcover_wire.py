@@ -76,9 +76,7 @@ def read_preview(body: object, *quote_ids: str) -> wire.Preview:
     return wire.preview_from(body, booking_id=BOOKING, quote_ids=quote_ids or (QUOTE,))
 
 
-def read_confirmation(
-    body: object, *quote_ids: str, cancellation_id: str | None = CANCELLATION
-) -> wire.Confirmation:
+def read_confirmation(body: object, *quote_ids: str, cancellation_id: str | None = CANCELLATION) -> wire.Confirmation:
     return wire.confirmation_from(
         body, booking_id=BOOKING, quote_ids=quote_ids or (QUOTE,), cancellation_id=cancellation_id
     )
@@ -93,9 +91,7 @@ def test_a_preview_request_always_says_that_it_is_one() -> None:
 
 
 def test_reasons_can_be_left_out_and_a_wish_for_the_refund_passed_on() -> None:
-    body = wire.preview_request(
-        [QuoteToCancel(id=QUOTE, reason="x")], refund_required=False, with_reasons=False
-    )
+    body = wire.preview_request([QuoteToCancel(id=QUOTE, reason="x")], refund_required=False, with_reasons=False)
     assert body == {"preview": True, "quotes": [{"id": QUOTE}], "refund_required": False}
 
 
@@ -281,9 +277,7 @@ def test_evidence_names_no_person_and_no_token() -> None:
 def test_evidence_keeps_amounts_as_text() -> None:
     kept = wire.evidence_in(an_answer())
     assert kept["total_refund"] == "22.4"
-    assert kept["quotes"] == [
-        {"id": QUOTE, "status": "CANCELLED", "refund_value": "22.4", "cancelled_at": None}
-    ]
+    assert kept["quotes"] == [{"id": QUOTE, "status": "CANCELLED", "refund_value": "22.4", "cancelled_at": None}]
 
 
 @given(json_like)

@@ -67,7 +67,8 @@ def upgrade() -> None:
             name=op.f("ck_cancellations_next_step"),
         ),
         sa.CheckConstraint(
-            "status IN ('in_progress', 'awaiting_refund', 'awaiting_premium_refund', 'completed', 'rejected', 'aborted', 'needs_review', 'closed')",
+            "status IN ('in_progress', 'awaiting_refund', 'awaiting_premium_refund', "
+            "'completed', 'rejected', 'aborted', 'needs_review', 'closed')",
             name=op.f("ck_cancellations_status"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_cancellations")),
@@ -113,7 +114,6 @@ def upgrade() -> None:
         sa.Column("absent_since", UtcDateTime(), nullable=True),
         sa.Column("answer_status", sa.Integer(), nullable=True),
         sa.Column("answer", Document, nullable=True),
-        sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.CheckConstraint(
             "outcome IN ('sent', 'not_sent', 'unknown', 'refused', 'done')", name=op.f("ck_calls_outcome")
         ),
@@ -266,9 +266,7 @@ def downgrade() -> None:
     op.drop_table("reservations")
     with op.batch_alter_table("claims", schema=None) as batch_op:
         batch_op.drop_index(
-            "uq_claims_open",
-            postgresql_where=sa.text("closed_at IS NULL"),
-            sqlite_where=sa.text("closed_at IS NULL"),
+            "uq_claims_open", postgresql_where=sa.text("closed_at IS NULL"), sqlite_where=sa.text("closed_at IS NULL")
         )
         batch_op.drop_index(batch_op.f("ix_claims_reference"))
         batch_op.drop_index(batch_op.f("ix_claims_cancellation_id"))

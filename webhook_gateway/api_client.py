@@ -1,0 +1,79 @@
+"""The gateway's own HTTP interface, as the command line uses it. Prints nothing."""
+
+import os
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+TIMEOUT = httpx.Timeout(20.0, connect=5.0)
+"""Seconds. The service answers in milliseconds, or after the 15 s it gives its database."""
+
+
+class Refused(Exception):
+    """The service said no; holds its problem document."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        super().__init__(str(document.get("detail") or document.get("title") or "no reason was given"))
+        self.document = document
+
+
+class Unreachable(Exception):
+    """No usable answer came; whether the request was taken is not known."""
+
+
+class Api:
+    """Sends requests with a token and reads JSON answers."""
+
+    def __init__(self, url: str, token: str, *, transport: httpx.BaseTransport | None = None) -> None:
+        headers = {"Authorization": f"Bearer {token}", "User-Agent": "cfar-cli"}
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT, transport=transport)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read CFAR_URL and CFAR_TOKEN; raise ValueError when one cannot be used."""
+        url, token = os.environ.get("CFAR_URL") or DEFAULT_URL, os.environ.get("CFAR_TOKEN", "")
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("CFAR_URL must be an http:// or https:// address")
+        if not token or not token.isascii() or not token.isprintable():
+            raise ValueError("set CFAR_TOKEN to a token of the service's API_TOKENS")
+        return cls(url, token)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **params: str | int | None) -> dict[str, Any]:
+        """Read a resource."""
+        return self._send("GET", path, params={name: value for name, value in params.items() if value is not None})
+
+    def post(self, path: str, body: dict[str, Any] | None = None, *, key: str | None = None) -> dict[str, Any]:
+        """Ask for an action."""
+        return self._send("POST", path, json=body, headers={"Idempotency-Key": _quoted(key)} if key is not None else {})
+
+    def _send(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, path, **more)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unreachable(f"{self.url} does not answer ({type(error).__name__}).") from error
+        try:
+            document = response.json()
+        except ValueError as error:
+            raise Unreachable(f"{self.url} answered {response.status_code} without JSON: is CFAR_URL right?") from error
+        if not isinstance(document, dict):
+            raise Unreachable(f"{self.url} answered {response.status_code} with something else: is CFAR_URL right?")
+        if not response.is_success:
+            raise Refused(document)
+        return document
+
+
+def _quoted(key: str) -> bytes:
+    """Return a key as a structured-field string, so that no character in it needs a second thought."""
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'.encode()

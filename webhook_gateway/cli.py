@@ -1,0 +1,221 @@
+"""`cfar`: the HTTP interface from a terminal. Exit codes: 0 done, 1 the service said no or is away, 2 wrong usage."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from typing import Any
+from uuid import uuid4
+
+import click
+from rich.console import Console
+
+from shared.lifecycle import ClaimWhen, Journey
+from shared.models import STATUSES
+from webhook_gateway import display
+from webhook_gateway.api_client import Api, Refused, Unreachable
+
+POLL_SECONDS = 1.0
+_ROOT = "/v1/cancellations"
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the service's answer as JSON.")
+cancellation_id = click.argument("cancellation_id", metavar="ID", type=click.UUID)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Cancel bookings and follow what becomes of them.
+
+    Talks to the service at CFAR_URL (default http://127.0.0.1:8000) with the token in CFAR_TOKEN.
+    """
+
+
+def with_api(command: Callable[..., None]) -> Callable[..., None]:
+    """Hand a command its connection, and turn what goes wrong into a message and an exit code."""
+
+    @click.pass_context
+    def run(context: click.Context, /, **given: Any) -> None:
+        try:
+            with context.obj or Api.from_environment() as api:
+                command(api, **given)
+        except Refused as refusal:
+            if given["as_json"]:
+                click.echo(json.dumps(refusal.document, indent=2))
+            click.echo(f"Refused: {refusal}", err=True)
+            for error in refusal.document.get("errors") or []:
+                name = error.get("field") or error.get("parameter") or "the body"
+                click.echo(f"  {name}: {error.get('problem')}", err=True)
+            context.exit(1)
+        except Unreachable as error:
+            click.echo(str(error), err=True)
+            context.exit(1)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+
+    return update_wrapper(run, command)
+
+
+@main.command()
+@click.argument("booking")
+@click.option("--journey", type=click.Choice([journey.value for journey in Journey]), help="What is to be done.")
+@click.option(
+    "--quote", "quotes", multiple=True, metavar="ID", help="A policy to cancel; repeat for more. Default: all."
+)
+@click.option("--reason", help="Why; sent with each --quote.")
+@click.option("--refund-mode", type=click.Choice(["wait", "skip"]), help="Whether a refund report is waited for.")
+@click.option("--claim", is_flag=True, help="Submit a CFAR claim too.")
+@click.option("--claim-quote", metavar="ID", help="The policy to claim (implies --claim).")
+@click.option("--claim-type", metavar="ID", help="The claim type (implies --claim).")
+@click.option("--when", type=click.Choice([when.value for when in ClaimWhen]), help="When to claim (implies --claim).")
+@click.option("--key", help="The idempotency key; give the same one to repeat a request. Default: a new one, printed.")
+@click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="Kept with the cancellation; repeat for more.")
+@click.option("--wait", is_flag=True, help="Wait until it has ended or waits for someone.")
+@as_json
+@with_api
+def cancel(api: Api, *, key: str | None, wait: bool, as_json: bool, **asked: Any) -> None:
+    """Cancel BOOKING."""
+    body = _request(**asked)
+    key = key or f"cfar-{uuid4()}"
+    click.echo(f"Idempotency-Key: {key}", err=True)
+    try:
+        item = api.post(_ROOT, body, key=key)
+    except Unreachable as error:
+        raise Unreachable(f"{error} It may have been accepted: repeat with --key {key}") from error
+    if wait:
+        item = _waited_for(api, item)
+    _print_one(item, as_json=as_json)
+    if wait and item["status"] in {"rejected", "needs_review", "aborted"}:
+        click.get_current_context().exit(1)
+
+
+@main.command()
+@cancellation_id
+@as_json
+@with_api
+def show(api: Api, *, cancellation_id: str, as_json: bool) -> None:
+    """Tell the story of one cancellation."""
+    item = api.get(f"{_ROOT}/{cancellation_id}")
+    if as_json:
+        _print_json(item)
+    else:
+        display.show_one(Console(), item, api.get(f"{_ROOT}/{cancellation_id}/events")["items"])
+
+
+@main.command("list")
+@click.option("--status", type=click.Choice(STATUSES))
+@click.option("--booking", metavar="ID", help="Of this booking only.")
+@click.option("--key", help="The one with this idempotency key.")
+@click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True)
+@click.option("--cursor", help="Where the page before ended.")
+@as_json
+@with_api
+def list_them(
+    api: Api, *, status: str | None, booking: str | None, key: str | None, limit: int, cursor: str | None, as_json: bool
+) -> None:
+    """List cancellations, newest first."""
+    page = api.get(_ROOT, status=status, booking_id=booking, idempotency_key=key, limit=limit, cursor=cursor)
+    if as_json:
+        _print_json(page)
+    else:
+        display.show_list(Console(), page)
+
+
+@main.command()
+@cancellation_id
+@click.option("--amount", required=True, help="As previewed, for example 22.40.")
+@click.option("--currency", required=True, help="ISO 4217, for example EUR.")
+@click.option("--reference", required=True, help="Your own name for the payment.")
+@as_json
+@with_api
+def refund(api: Api, *, cancellation_id: str, amount: str, currency: str, reference: str, as_json: bool) -> None:
+    """Report that the customer has been refunded."""
+    body = {"amount": amount, "currency": currency.upper(), "reference": reference}
+    _print_one(api.post(f"{_ROOT}/{cancellation_id}/refund", body), as_json=as_json)
+
+
+@main.command()
+@cancellation_id
+@as_json
+@with_api
+def abort(api: Api, *, cancellation_id: str, as_json: bool) -> None:
+    """Take a cancellation back, before its point of no return."""
+    _print_one(api.post(f"{_ROOT}/{cancellation_id}/abort"), as_json=as_json)
+
+
+@main.command()
+@cancellation_id
+@as_json
+@with_api
+def retry(api: Api, *, cancellation_id: str, as_json: bool) -> None:
+    """Let one that needs review or waits go on now (operators)."""
+    _print_one(api.post(f"{_ROOT}/{cancellation_id}/retry"), as_json=as_json)
+
+
+@main.command()
+@cancellation_id
+@as_json
+@with_api
+def events(api: Api, *, cancellation_id: str, as_json: bool) -> None:
+    """Show a cancellation's timeline."""
+    found = api.get(f"{_ROOT}/{cancellation_id}/events")
+    if as_json:
+        _print_json(found)
+    else:
+        display.show_events(Console(), found["items"])
+
+
+def _request(
+    *,
+    booking: str,
+    journey: str | None,
+    quotes: Sequence[str],
+    reason: str | None,
+    refund_mode: str | None,
+    claim: bool,
+    claim_quote: str | None,
+    claim_type: str | None,
+    when: str | None,
+    metadata: Sequence[str],
+) -> dict[str, Any]:
+    """Build the body; what was not asked for is left out, so that the service's defaults apply."""
+    if reason and not quotes:
+        raise click.UsageError("--reason belongs to the policies named with --quote.")
+    terms = {name: value for name, value in _claim_terms(claim_quote, claim_type, when).items() if value}
+    body: dict[str, Any] = {
+        "booking_id": booking,
+        "journey": journey,
+        "quotes": [{"id": quote, **({"reason_for_cancellation": reason} if reason else {})} for quote in quotes],
+        "refund": {"mode": refund_mode} if refund_mode else None,
+        "metadata": dict(_name_and_value(pair) for pair in metadata),
+    }
+    asked = {name: value for name, value in body.items() if value}
+    return {**asked, "claim": terms} if claim or terms else asked
+
+
+def _claim_terms(quote_id: str | None, claim_type_id: str | None, when: str | None) -> dict[str, str | None]:
+    return {"quote_id": quote_id, "claim_type_id": claim_type_id, "when": when}
+
+
+def _name_and_value(pair: str) -> tuple[str, str]:
+    name, equals, value = pair.partition("=")
+    if not name or not equals:
+        raise click.UsageError(f"--metadata takes NAME=VALUE, not {pair!r}.")
+    return name, value
+
+
+def _waited_for(api: Api, item: dict[str, Any]) -> dict[str, Any]:
+    while item["status"] == "in_progress":
+        time.sleep(POLL_SECONDS)
+        item = api.get(f"{_ROOT}/{item['id']}")
+    return item
+
+
+def _print_one(item: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        _print_json(item)
+    else:
+        display.show_one(Console(), item)
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2))

@@ -1,0 +1,218 @@
+"""What the interface shows of a row: the shapes, and how rows become them.
+
+The shapes are also the schemas of the documentation.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.models import STATUSES, STEPS, Cancellation, Claim
+from shared.money import Money, MoneyError
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time", "examples": ["2021-01-08T18:19:04.228699Z"]})]
+Amount = Annotated[str, Field(description="Decimal digits in the currency's minor units", examples=["22.40"])]
+Currency = Annotated[str, Field(description="ISO 4217", examples=["EUR"])]
+
+
+class Shown(BaseModel):
+    """A part of an answer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Quote(Shown):
+    """A policy to cancel."""
+
+    id: str
+    reason_for_cancellation: str | None
+
+
+class Preview(Shown):
+    """What the insurer says the cancellation will refund, and until when it may be confirmed."""
+
+    cancellation_id: str | None
+    total_refund: Amount
+    currency: Currency
+    confirm_before: Time | None
+
+
+class Refund(Shown):
+    """Who pays the customer back, and what was reported."""
+
+    mode: str
+    amount: Amount | None
+    currency: Currency | None
+    reference: str | None
+    reported_at: Time | None
+
+
+class ClaimState(Shown):
+    """The claim as XClaim last showed it."""
+
+    id: str | None = None
+    reference: str | None = None
+    status: Annotated[str | None, Field(description="XClaim's own category text")] = None
+    milestones: Annotated[
+        list[str], Field(description="premium_refund, claim_paid, claim_closed_unpaid: those reached")
+    ] = []
+
+
+class CancellationResource(Shown):
+    """One cancellation: what was asked for, how far it is, and why it stands where it stands."""
+
+    id: str
+    idempotency_key: str
+    booking_id: str
+    journey: str
+    status: Annotated[str, Field(json_schema_extra={"enum": list(STATUSES)})]
+    done_steps: list[str]
+    next_step: Annotated[str | None, Field(json_schema_extra={"enum": [*STEPS, None]})]
+    quotes: list[Quote]
+    preview: Preview | None
+    refund: Refund
+    claim: ClaimState
+    attempts: Annotated[int, Field(description="Tries of the present step")]
+    next_attempt_at: Annotated[Time | None, Field(description="When a step that is due or waits is tried next")]
+    problem: Annotated[dict[str, Any] | None, Field(description="Why it was rejected or needs a person (RFC 9457)")]
+    metadata: dict[str, Any]
+    created_at: Time
+    updated_at: Time
+    completed_at: Time | None
+
+
+class CancellationList(Shown):
+    """A page of cancellations, newest first."""
+
+    items: list[CancellationResource]
+    next_cursor: Annotated[str | None, Field(description="Opaque; null on the last page")]
+
+
+class TransitionShown(Shown):
+    """A change of status or step, a wait, or a note."""
+
+    kind: Literal["transition"] = "transition"
+    at: Time
+    event: str
+    from_status: str | None
+    to_status: str
+    from_step: str | None
+    to_step: str | None
+    actor: str
+    reason: str
+    details: dict[str, Any]
+
+
+class CallShown(Shown):
+    """An effect asked of the insurer: one key, however often it was sent."""
+
+    kind: Literal["call"] = "call"
+    at: Time
+    step: str
+    round: int
+    key: str
+    attempts: int
+    outcome: str
+    is_doubtful: Annotated[bool, Field(description="Some attempt may have been acted on although no answer came")]
+    first_sent_at: Time | None
+    last_sent_at: Time | None
+    request: Annotated[dict[str, Any], Field(description="Evidence, without secrets and personal data")]
+    answer_status: int | None
+    answer: dict[str, Any] | None
+
+
+class WebhookShown(Shown):
+    """A verified webhook of this cancellation's claim; each delivery is one."""
+
+    kind: Literal["webhook"] = "webhook"
+    at: Time
+    event: str | None
+    category: str | None
+    status_name: str | None
+    digest: Annotated[str, Field(description="SHA-256 of the body: the same for repeats")]
+    handled_at: Time | None
+    verdict: str | None
+
+
+Event = Annotated[TransitionShown | CallShown | WebhookShown, Field(discriminator="kind")]
+
+
+class Timeline(Shown):
+    """Everything that happened to a cancellation, oldest first."""
+
+    items: list[Event]
+
+
+def shown(row: Cancellation, claim: Claim | None) -> CancellationResource:
+    """Return a cancellation as the interface shows it."""
+    return CancellationResource(
+        id=str(row.id),
+        idempotency_key=row.idempotency_key,
+        booking_id=row.booking_id,
+        journey=row.journey,
+        status=row.status,
+        done_steps=list(row.done_steps),
+        next_step=row.next_step,
+        quotes=[
+            Quote(id=entry["id"], reason_for_cancellation=entry.get("reason_for_cancellation")) for entry in row.quotes
+        ],
+        preview=_preview(row),
+        refund=_refund(row),
+        claim=_claim(claim),
+        attempts=row.tries,
+        # While it waits for someone else the row holds when it will look after itself: that is nobody's next try.
+        next_attempt_at=time_or_none(row.next_attempt_at) if row.status == "in_progress" else None,
+        problem=row.problem,
+        metadata=row.metadata_,
+        created_at=time(row.created_at),
+        updated_at=time(row.updated_at),
+        completed_at=time_or_none(row.completed_at),
+    )
+
+
+def time(value: datetime) -> str:
+    """Return a moment by RFC 3339, in UTC, always with microseconds."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def time_or_none(value: datetime | None) -> str | None:
+    """Return a moment by RFC 3339, or None."""
+    return None if value is None else time(value)
+
+
+def _preview(row: Cancellation) -> Preview | None:
+    if row.preview_total is None or row.preview_currency is None:
+        return None
+    return Preview(
+        cancellation_id=row.preview_cancellation_id,
+        total_refund=_amount(row.preview_total, row.preview_currency),
+        currency=row.preview_currency,
+        confirm_before=time_or_none(row.preview_confirm_before),
+    )
+
+
+def _refund(row: Cancellation) -> Refund:
+    is_reported = row.refund_amount is not None and row.refund_currency is not None
+    return Refund(
+        mode=row.refund_mode,
+        amount=_amount(row.refund_amount or Decimal(0), row.refund_currency or "") if is_reported else None,
+        currency=row.refund_currency,
+        reference=row.refund_reference,
+        reported_at=time_or_none(row.refund_reported_at),
+    )
+
+
+def _claim(claim: Claim | None) -> ClaimState:
+    if claim is None:
+        return ClaimState()
+    in_order = sorted(claim.milestones, key=lambda name: (str(claim.milestones[name]), name))
+    return ClaimState(id=claim.claim_id, reference=claim.reference, status=claim.status, milestones=in_order)
+
+
+def _amount(amount: Decimal, currency: str) -> str:
+    try:
+        return Money(amount=amount, currency=currency).text
+    except MoneyError:  # what a person has to look at must be shown as the insurer said it
+        return format(amount, "f")
