@@ -1,8 +1,8 @@
 """The service's steps, a real database and the simulated insurer over HTTP, with time and messages driven by hand."""
 
-from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -70,8 +70,8 @@ class World:
         self.settings = worker_settings(self.simulator, **settings)
         connected = runtime.connect(self.settings, self.database)
         signer = Signer(
-            api_key=XCOVER_API_KEY, secret=XCOVER_API_SECRET, algorithm=self.settings.xcover_signature_algorithm,
-            signed_headers=self.settings.xcover_signed_headers,
+            api_key=XCOVER_API_KEY, secret=self.settings.xcover_api_secret.get_secret_value(),
+            algorithm=self.settings.xcover_signature_algorithm, signed_headers=self.settings.xcover_signed_headers,
         )  # fmt: skip
         # The insurer checks the Date against true time, which our moved clock is not.
         xcover = XCoverClient(
@@ -179,8 +179,6 @@ class World:
         self, row_id: UUID, amount: str, currency: str, reference: str = "re_1"
     ) -> caller_actions.Verdict:
         """Report a refund as the partner."""
-        from decimal import Decimal
-
         refund = Money(amount=Decimal(amount), currency=currency)
         report = caller_actions.RefundReport(refund=refund, reference=reference, actor="caller:shop")
         with self.database.transaction() as tx:
@@ -190,14 +188,6 @@ class World:
         """Return what the insurer's ledger says it did."""
         return self.control.effects(kind, booking.id)
 
-    def crash(self, where: Callable[[], Any]) -> None:
-        """Run something that dies in the middle as a killed worker would: no third beat, no message."""
-        try:
-            where()
-        except Crash:
-            return
-        raise AssertionError("nothing crashed")
-
     def _seconds_to_next(self) -> float | None:
         with self.database.reading() as session:
             in_progress = Cancellation.status == "in_progress"
@@ -205,12 +195,3 @@ class World:
                 select(func.min(Cancellation.next_attempt_at), now_plus(0)).where(in_progress)
             ).one()
         return None if found[0] is None else (found[0] - found[1]).total_seconds()
-
-
-class Crash(BaseException):
-    """A worker's death, for tests: nothing in the service catches it."""
-
-
-def killed() -> Iterator[None]:
-    """Die here."""
-    raise Crash

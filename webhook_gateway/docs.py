@@ -137,7 +137,8 @@ th { color: var(--soft); font-weight: 600; font-size: .85rem; }
 <div class="scroll"><table><tr><th>Answers</th><th></th></tr>
 {% for answer in route.answers %}<tr><td><code>{{ answer.status }}</code></td><td>
 {% for name in answer.problems %}<a href="#{{ name }}">{{ name }}</a>{{ "" if loop.last else ", " }}
-{% else %}{{ answer.said }}{% if answer.schema %}: <a href="#{{ answer.schema }}">{{ answer.schema }}</a>{% endif %}{% endfor %}</td></tr>
+{% else %}{{ answer.said }}
+{% if answer.schema %}: <a href="#{{ answer.schema }}">{{ answer.schema }}</a>{% endif %}{% endfor %}</td></tr>
 {% endfor %}</table></div>
 </div>
 </details>

@@ -122,7 +122,7 @@ def _actions() -> dict[str, Any]:
         "/v1/cancellations/{id}/retry": {
             "post": _operation(
                 "Let it go on now (operators)",
-                "Takes one that needs review up again at its step, or skips the wait of one that waits. Never a new key.",
+                "Takes one that needs review up again at its step, or skips a wait. Never a new key.",
                 parameters=[_ID],
                 answers={"200": resource},
                 refusals=("operators-only", "not-found", "nothing-to-retry"),

@@ -43,7 +43,9 @@ def _transitions(session: Session, cancellation_id: UUID) -> Iterator[_Entry]:
 
 def _calls(session: Session, cancellation_id: UUID) -> Iterator[_Entry]:
     for row in session.scalars(select(Call).where(Call.cancellation_id == cancellation_id)):
-        at = row.first_sent_at or row.updated_at
+        at = row.first_sent_at
+        if at is None:  # no request was meant to leave
+            continue
         entry = CallShown(
             at=time(at),
             step=row.step,

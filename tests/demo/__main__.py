@@ -43,7 +43,6 @@ def main(arguments: list[str] | None = None) -> int:
             if is_staying:
                 _stay(out, running)
             _ignore_signals()
-        return code
     except stack.PortTaken as taken:
         out.print(f"Not started: {taken}", highlight=False, markup=False)
     except (ProcessFailed, RuntimeError) as failed:
@@ -54,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         out.print("Interrupted: everything has been shut down.")
         return INTERRUPTED
+    else:
+        return code
     return 1
 
 
@@ -92,9 +93,9 @@ def _verdict(out: Console, runs: list[Run], *, has_flower: bool, seconds: float,
     if not has_flower:
         out.print("Flower does not answer with its password, or answers without.", style="bold red")
     if wrong or not has_flower:
-        kept = running.folder.with_name(f"{running.folder.name}-failed")
-        running.keep(kept)
-        out.print(f"{len(wrong)} of {len(runs)} did not end as they should. Logs: {kept}", highlight=False)
+        running.keeps_logs = True
+        told = f"{len(wrong)} of {len(runs)} did not end as they should. Logs: {running.folder}"
+        out.print(told, highlight=False, soft_wrap=True)
         return 1
     out.print(f"All {len(runs)} ended as they should, in {seconds:.0f} s.", style="bold green", highlight=False)
     return 0

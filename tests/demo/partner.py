@@ -49,8 +49,7 @@ class Partner:
     def find(self, key: str) -> Resource | None:
         """Look a cancellation up by the key it was asked for with."""
         page = _expect(self._http.get("/v1/cancellations", params={"idempotency_key": key}), 200)
-        found = next((value for value in page.values() if isinstance(value, list)), [])
-        return dict(found[0]) if found else None
+        return dict(page["items"][0]) if page["items"] else None
 
     def see(self, row_id: str) -> Resource:
         """Look where a cancellation stands."""

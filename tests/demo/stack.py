@@ -36,7 +36,7 @@ class Ports:
     redis: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Stack:
     """The running demo."""
 
@@ -47,6 +47,8 @@ class Stack:
     operator_token: str
     flower_password: str
     processes: Processes
+    keeps_logs: bool = False
+    """Set where something went wrong that the logs may explain."""
 
     @property
     def gateway(self) -> str:
@@ -90,41 +92,53 @@ def choose_ports(*, web: int | None, flower: int | None) -> Ports:
 
 @contextmanager
 def running(ports: Ports) -> Iterator[Stack]:
-    """Start everything, and stop everything; what is in the folder stays when it ends with an error."""
+    """Start everything, and stop everything; the folder with its logs stays only where something went wrong."""
     home = ROOT / "var" / "demo"
     home.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=home))
+    is_kept = True
+    try:
+        with servers.embedded_redis(ports.redis) as redis_url, _started(ports, folder, redis_url) as stack:
+            yield stack
+        is_kept = stack.keeps_logs
+    except KeyboardInterrupt:
+        is_kept = False
+        raise
+    finally:
+        if not is_kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _started(ports: Ports, folder: Path, redis_url: str) -> Iterator[Stack]:
     token, operator_token, password = (secrets.token_urlsafe(18) for _ in range(3))
-    with servers.embedded_redis(ports.redis) as redis_url:
-        env = environment(ports, folder, redis_url) | {
+    processes = Processes(
+        {
+            **environment(ports, folder, redis_url),
             "API_TOKENS": f"{CALLER}:{token},operator:{operator_token}:operator",
             "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}",
-        }
-        insurer = [sys.executable, "-m", "tests.simulator", "--port", str(ports.insurer)]
-        processes = Processes(
-            env,
-            ["insurer"],
-            folder,
-            commands={"insurer": insurer},
-            env_of={"web": {"PORT": str(ports.web)}, "flower": {"PORT": str(ports.flower)}},
-        )
-        with processes:
-            processes.run("release")
-            for name in NAMES:
-                processes.start(name)
-            stack = Stack(
-                ports=ports,
-                folder=folder,
-                redis_url=redis_url,
-                token=token,
-                operator_token=operator_token,
-                flower_password=password,
-                processes=processes,
-            )
-            processes.wait_ready(f"{stack.insurer}/_control/health", name="insurer")
-            processes.wait_ready(f"{stack.gateway}/readyz")
-            yield stack
-    shutil.rmtree(folder, ignore_errors=True)
+        },
+        ["insurer"],
+        folder,
+        commands={"insurer": [sys.executable, "-m", "tests.simulator", "--port", str(ports.insurer)]},
+        env_of={"web": {"PORT": str(ports.web)}, "flower": {"PORT": str(ports.flower)}},
+    )
+    stack = Stack(
+        ports=ports,
+        folder=folder,
+        redis_url=redis_url,
+        token=token,
+        operator_token=operator_token,
+        flower_password=password,
+        processes=processes,
+    )
+    with processes:
+        processes.run("release")
+        for name in NAMES:
+            processes.start(name)
+        processes.wait_ready(f"{stack.insurer}/_control/health", name="insurer")
+        processes.wait_ready(f"{stack.gateway}/readyz")
+        yield stack
 
 
 def environment(ports: Ports, folder: Path, redis_url: str) -> Mapping[str, str]:
