@@ -14,7 +14,7 @@ from sqlalchemy import select
 from shared import reservations
 from shared.cancellations import Change, advance, lock, note
 from shared.db import Transaction, now_plus
-from shared.lifecycle import Status, Step
+from shared.lifecycle import UNFINISHED, Status, Step
 from shared.models import Call, Cancellation
 from shared.money import Money
 from shared.problems import Problem, problem
@@ -60,7 +60,7 @@ def report_refund(tx: Transaction, cancellation_id: UUID, report: RefundReport) 
         return _accept_refund(tx, row, report)
     if _was_previewed_before(tx, row, report.refund):
         return _store_for_review(tx, row, report, "refund-of-another-round", "of an earlier preview's amount")
-    expected = f"{row.preview_total} {row.preview_currency}"
+    expected = Money(amount=row.preview_total, currency=row.preview_currency)
     return _refuse(
         tx,
         row,
@@ -121,7 +121,7 @@ def _report_again(tx: Transaction, row: Cancellation, report: RefundReport) -> V
 
 def _accept_refund(tx: Transaction, row: Cancellation, report: RefundReport) -> Verdict:
     values = {**_refund_columns(report), "irreversible_at": row.irreversible_at or now_plus(0)}
-    if row.status == Status.AWAITING_REFUND:
+    if row.next_step == Step.REFUND and row.status in UNFINISHED:
         change = Change(
             event="refund_reported", actor=report.actor, reason="the refund is reported", status=Status.IN_PROGRESS,
             done=[*row.done_steps, Step.REFUND.value], values=values, details=report.evidence(),

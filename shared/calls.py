@@ -94,12 +94,12 @@ def is_unsettled(call: Call | None) -> bool:
 
 def is_open(call: Call) -> bool:
     """Tell whether the same request may go out again under its key."""
-    return call.outcome in {"sent", "unknown", "not_sent"} or call.is_doubtful
+    return call.outcome not in {"done", "not_done"}
 
 
 def settle_not_done(tx: Transaction, call: Call) -> None:
     """Write that the effect is proven not to have happened: the next attempt is a new call with a new key."""
-    record(tx, call, "refused", is_doubtful=False, must_read_back=False)
+    record(tx, call, "not_done", is_doubtful=False, must_read_back=False)
 
 
 def note_absent(tx: Transaction, call: Call) -> None:

@@ -163,12 +163,12 @@ def postpone(
     advance(tx, held, change)
 
 
-def await_refund(tx: Transaction, held: Cancellation, *, seconds: float) -> None:
+def await_refund(tx: Transaction, held: Cancellation, reason: str, *, seconds: float) -> None:
     """Wait for the partner's report, and wake up by ourselves to renew the preview."""
     values = {"waiting_since": held.waiting_since or now_plus(0), "tries": 0, "abandoned": 0}
     change = Change(
         event="awaiting_refund", actor=WORKER, status=Status.AWAITING_REFUND, due_in=seconds, values=values,
-        reason=f"waits for the refund of {held.preview_total} {held.preview_currency} to be reported",
+        reason=reason,
     )  # fmt: skip
     advance(tx, held, change)
 
@@ -218,7 +218,8 @@ def park(
 
 def reject(tx: Transaction, held: Cancellation, slug: str, detail: str, **evidence: Any) -> None:
     """End it before the point of no return; after that point a refusal is a person's to decide."""
-    if held.irreversible_at is not None:
+    current = lock(tx, held.id)  # a refund may have been reported while this try was under way
+    if current is None or current.irreversible_at is not None:
         park(tx, held, slug, detail, **evidence)
         return
     values = {"problem": problem(slug, detail, **evidence)}
@@ -259,6 +260,7 @@ def advance(tx: Transaction, row: Cancellation, change: Change, *, takes_over: b
     ):
         raise LeaseLost(f"cancellation {row.id}: lease {row.lease} is no longer the current one; nothing was written")
     _note(tx, row.id, change, before, to_step)
+    tx.log(change.event, cancellation_id=str(row.id), step=before[1], status=change.status.value, next_step=to_step)
     if change.status is Status.IN_PROGRESS and to_step and change.due_in == 0:
         tx.enqueue(TASK_OF[Step(to_step)], row.id)
 

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -14,6 +14,9 @@ from shared.db import Transaction, insert_or_ignore, now_plus
 from shared.models import Cancellation, Claim, new_id
 from shared.xclaim import claims as xclaim
 
+CLOCK_ALLOWANCE = timedelta(minutes=5)
+"""A claim reported this little before our intent may still be ours: two clocks differ."""
+
 MilestoneMapping = Mapping[str, Sequence[str]] | None
 
 
@@ -22,7 +25,13 @@ class NotOurClaim(Exception):
 
 
 def open_claim(tx: Transaction, held: Cancellation, *, claim_type_id: str) -> Claim | None:
-    """Return this cancellation's open claim, opened now if need be; None when another cancellation has one open."""
+    """Return this cancellation's claim, opened now if it has none; None when another cancellation has one open.
+
+    A claim of its own that was closed is returned too: a retry must never claim a second time.
+    """
+    own = of_cancellation(tx.session, held.id)
+    if own is not None:
+        return own
     quote_id = held.claim_quote_id
     if quote_id is None:
         raise ValueError(f"cancellation {held.id} has no policy to claim; its look-up should have named one")
@@ -80,10 +89,7 @@ def apply_answer(
     Raises NotOurClaim when the answer is about another booking or policy.
     """
     row = _locked(tx, claim_row_id)
-    if (said.booking_id or row.booking_id) != row.booking_id or (said.quote_id or row.quote_id) != row.quote_id:
-        raise NotOurClaim(
-            f"asked for claim {row.reference or row.claim_id} of {row.booking_id}, shown one of {said.booking_id}"
-        )
+    _must_be_ours(row, said)
     if row.fetched_at is None or asked_at >= row.fetched_at:
         row.claim_id = said.id or row.claim_id
         row.reference = said.reference or row.reference
@@ -109,6 +115,14 @@ def apply_event(
         row.status_name = event.status_name or row.status_name
     words = [event.event, event.category, event.status_name, event.status_label]
     return row, _latch(tx, row, words, mapping)
+
+
+def _must_be_ours(row: Claim, said: xclaim.Claim) -> None:
+    """Refuse another booking's, policy's or type's claim, and one that was there before we asked for ours."""
+    told = ((said.booking_id, row.booking_id), (said.quote_id, row.quote_id), (said.claim_type_id, row.claim_type_id))
+    is_older = row.claim_id is None and said.reported_at and said.reported_at < row.created_at - CLOCK_ALLOWANCE
+    if is_older or any(theirs not in {None, ours} for theirs, ours in told):
+        raise NotOurClaim(f"XClaim shows claim {said.reference or said.id}, which is not the one asked for here")
 
 
 def _latch(tx: Transaction, row: Claim, words: Sequence[str | None], mapping: MilestoneMapping) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from shared.lifecycle import ClaimWhen
 
 EX_CONFIG = 78  # sysexits.h: configuration error
+MAX_CALLER_NAME = 64  # what the tables hold; a longer one would fail every request of its caller
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -231,4 +232,6 @@ def _api_token(entry: str) -> ApiToken:
     token, _, role = rest.partition(":")
     if not name or not token or role not in {"", "operator"}:
         raise ValueError("each entry must be name:token or name:token:operator")
+    if len(name) > MAX_CALLER_NAME:
+        raise ValueError(f"a name may have at most {MAX_CALLER_NAME} characters")
     return ApiToken(name=name, token=SecretStr(token), is_operator=role == "operator")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import DateTime, Engine, Float, create_engine, event, literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Dialect
@@ -27,6 +28,8 @@ SQLITE_BUSY_TIMEOUT_MS = 15_000
 """Writers queue on SQLite's single lock: with eight of them waits of three seconds were measured."""
 STATEMENT_TIMEOUT_MS = 15_000
 """A statement that hangs longer would outlive its lease anyway."""
+
+log = structlog.get_logger()
 
 Message = tuple[TaskName, UUID]
 Publish = Callable[[Sequence[Message]], object]
@@ -90,10 +93,15 @@ class Transaction:
 
     session: Session
     messages: list[Message] = field(default_factory=list)
+    facts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def enqueue(self, task: TaskName, row_id: UUID) -> None:
         """Ring a worker about a row, after the commit."""
         self.messages.append((task, row_id))
+
+    def log(self, fact: str, **details: Any) -> None:
+        """Log a fact, once it is one: after the commit."""
+        self.facts.append((fact, details))
 
 
 class Database:
@@ -111,6 +119,8 @@ class Database:
             tx = Transaction(session)
             with session.begin():
                 yield tx
+        for fact, details in tx.facts:
+            log.info(fact, **details)
         if tx.messages:
             self._publish(tx.messages)
 

@@ -30,7 +30,7 @@ STATUSES = (
     "completed", "rejected", "aborted", "needs_review", "closed",
 )  # fmt: skip
 STEPS = ("look_up", "preview", "refund", "confirm", "claim", "cancel", "await_premium_refund")
-CALL_OUTCOMES = ("sent", "not_sent", "unknown", "refused", "done")
+CALL_OUTCOMES = ("sent", "not_sent", "unknown", "refused", "not_done", "done")
 
 
 def new_id() -> UUID:

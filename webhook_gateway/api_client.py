@@ -6,6 +6,8 @@ from typing import Any, Self
 
 import httpx
 
+from webhook_gateway.idempotency_key import MAX_LENGTH, is_key
+
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 """Seconds. The service answers in milliseconds, or after the 15 s it gives its database."""
@@ -23,6 +25,10 @@ class Unreachable(Exception):
     """No usable answer came; whether the request was taken is not known."""
 
 
+class Misuse(Exception):
+    """What was given cannot be sent; says what to give instead."""
+
+
 class Api:
     """Sends requests with a token and reads JSON answers."""
 
@@ -33,12 +39,12 @@ class Api:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read CFAR_URL and CFAR_TOKEN; raise ValueError when one cannot be used."""
+        """Read CFAR_URL and CFAR_TOKEN; raise Misuse when one cannot be used."""
         url, token = os.environ.get("CFAR_URL") or DEFAULT_URL, os.environ.get("CFAR_TOKEN", "")
         if not url.startswith(("http://", "https://")):
-            raise ValueError("CFAR_URL must be an http:// or https:// address")
+            raise Misuse("CFAR_URL must be an http:// or https:// address")
         if not token or not token.isascii() or not token.isprintable():
-            raise ValueError("set CFAR_TOKEN to a token of the service's API_TOKENS")
+            raise Misuse("set CFAR_TOKEN to a token of the service's API_TOKENS")
         return cls(url, token)
 
     def __enter__(self) -> Self:
@@ -75,5 +81,7 @@ class Api:
 
 def _quoted(key: str) -> bytes:
     """Return a key as a structured-field string, so that no character in it needs a second thought."""
+    if not is_key(key):
+        raise Misuse(f"a key has 1 to {MAX_LENGTH} visible ASCII characters, without spaces")
     escaped = key.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'.encode()

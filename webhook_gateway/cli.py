@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import click
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.console import Console
 from shared.lifecycle import ClaimWhen, Journey
 from shared.models import STATUSES
 from webhook_gateway import display
-from webhook_gateway.api_client import Api, Refused, Unreachable
+from webhook_gateway.api_client import Api, Misuse, Refused, Unreachable
 
 POLL_SECONDS = 1.0
 _ROOT = "/v1/cancellations"
@@ -49,7 +49,7 @@ def with_api(command: Callable[..., None]) -> Callable[..., None]:
         except Unreachable as error:
             click.echo(str(error), err=True)
             context.exit(1)
-        except ValueError as error:
+        except Misuse as error:
             raise click.UsageError(str(error)) from error
 
     return update_wrapper(run, command)
@@ -82,6 +82,7 @@ def cancel(api: Api, *, key: str | None, wait: bool, as_json: bool, **asked: Any
     except Unreachable as error:
         raise Unreachable(f"{error} It may have been accepted: repeat with --key {key}") from error
     if wait:
+        click.echo(f"Accepted: {item['id']}", err=True)
         item = _waited_for(api, item)
     _print_one(item, as_json=as_json)
     if wait and item["status"] in {"rejected", "needs_review", "aborted"}:
@@ -92,7 +93,7 @@ def cancel(api: Api, *, key: str | None, wait: bool, as_json: bool, **asked: Any
 @cancellation_id
 @as_json
 @with_api
-def show(api: Api, *, cancellation_id: str, as_json: bool) -> None:
+def show(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
     """Tell the story of one cancellation."""
     item = api.get(f"{_ROOT}/{cancellation_id}")
     if as_json:
@@ -127,7 +128,7 @@ def list_them(
 @click.option("--reference", required=True, help="Your own name for the payment.")
 @as_json
 @with_api
-def refund(api: Api, *, cancellation_id: str, amount: str, currency: str, reference: str, as_json: bool) -> None:
+def refund(api: Api, *, cancellation_id: UUID, amount: str, currency: str, reference: str, as_json: bool) -> None:
     """Report that the customer has been refunded."""
     body = {"amount": amount, "currency": currency.upper(), "reference": reference}
     _print_one(api.post(f"{_ROOT}/{cancellation_id}/refund", body), as_json=as_json)
@@ -137,7 +138,7 @@ def refund(api: Api, *, cancellation_id: str, amount: str, currency: str, refere
 @cancellation_id
 @as_json
 @with_api
-def abort(api: Api, *, cancellation_id: str, as_json: bool) -> None:
+def abort(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
     """Take a cancellation back, before its point of no return."""
     _print_one(api.post(f"{_ROOT}/{cancellation_id}/abort"), as_json=as_json)
 
@@ -146,7 +147,7 @@ def abort(api: Api, *, cancellation_id: str, as_json: bool) -> None:
 @cancellation_id
 @as_json
 @with_api
-def retry(api: Api, *, cancellation_id: str, as_json: bool) -> None:
+def retry(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
     """Let one that needs review or waits go on now (operators)."""
     _print_one(api.post(f"{_ROOT}/{cancellation_id}/retry"), as_json=as_json)
 
@@ -155,7 +156,7 @@ def retry(api: Api, *, cancellation_id: str, as_json: bool) -> None:
 @cancellation_id
 @as_json
 @with_api
-def events(api: Api, *, cancellation_id: str, as_json: bool) -> None:
+def events(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
     """Show a cancellation's timeline."""
     found = api.get(f"{_ROOT}/{cancellation_id}/events")
     if as_json:

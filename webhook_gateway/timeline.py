@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from shared.models import Call, Claim, Transition, WebhookBody, WebhookDelivery
@@ -67,15 +67,16 @@ def _webhooks(session: Session, cancellation_id: UUID) -> Iterator[_Entry]:
     claims: Sequence[Claim] = session.scalars(select(Claim).where(Claim.cancellation_id == cancellation_id)).all()
     if not claims:
         return
-    # A delivery on a claim's own address is this claim's before anyone has handled it.
+    # A delivery on a claim's own address is this claim's before anyone has handled it; then it names the claim itself.
+    is_waiting = WebhookDelivery.next_attempt_at.is_not(None)
     ours = or_(
         WebhookDelivery.claim_id.in_([claim.id for claim in claims]),
-        WebhookDelivery.token.in_([claim.webhook_token for claim in claims]),
+        and_(is_waiting, WebhookDelivery.token.in_([claim.webhook_token for claim in claims])),
     )
     found = (
         select(WebhookDelivery, WebhookBody).join(WebhookBody, WebhookBody.id == WebhookDelivery.body_id).where(ours)
     )
-    for delivery, body in session.execute(found).tuples():
+    for delivery, body in session.execute(found):
         yield delivery.received_at, delivery.id, _webhook(delivery, body)
 
 

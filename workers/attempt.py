@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from shared import calls, cancellations
 from shared.broker import TASK_SOFT_LIMIT
@@ -44,7 +44,7 @@ def keeping(held: Cancellation, step: Step, call: Call | None = None, *, sent_re
         _reject(held, step, no)
     except InsurerError as error:
         _settle(held, step, call, error, sent_reasons=sent_reasons)
-    except DBAPIError:
+    except SQLAlchemyError:
         raise  # nothing can be written now; the lease runs out and the sweeper rings
     except Exception as error:
         _record_unexpected(held, step, error)
@@ -63,7 +63,7 @@ def _renew_until(held: Cancellation, stop: threading.Event) -> None:
             with runtime().database.transaction() as tx:
                 if not cancellations.renew_lease(tx, held):
                     return
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             log.warning("lease_not_renewed", error=type(error).__name__, next="tried again in 2 s")
 
 
@@ -135,7 +135,7 @@ def _record_unexpected(held: Cancellation, step: Step, error: Exception) -> None
                 cancellations.park(tx, held, "internal-error", detail)
             else:
                 cancellations.postpone(tx, held, f"unexpected error: {what}", seconds=backoff(held.tries, 0.5))
-    except (cancellations.LeaseLost, DBAPIError) as worse:
+    except (cancellations.LeaseLost, SQLAlchemyError) as worse:
         log.warning(
             "failure_not_recorded",
             step=step,

@@ -183,12 +183,14 @@ def _not_done(
             tx, held, "shown as not done; read again later", seconds=wait, counts=False, details=evidence
         )
         return
-    calls.settle_not_done(tx, call)
     said_no = call.outcome == "refused" and call.answer_status not in {None, 409}
     if said_no and not offer.has_lapsed(held, insurer_time):
+        calls.record(tx, call, "refused", is_doubtful=False, must_read_back=False)  # a retry repeats it with its key
         detail = f"XCover refused the confirm with {call.answer_status} and shows the policies as not cancelled."
         cancellations.park(tx, held, "insurer-refused", detail, evidence=evidence, refusal=call.answer)
-    elif offer.has_lapsed(held, insurer_time):
+        return
+    calls.settle_not_done(tx, call)
+    if offer.has_lapsed(held, insurer_time):
         cancellations.renew_preview(tx, held, "the offer lapsed before it was confirmed")
     elif call.round >= MAX_CONFIRMS:
         detail = f"{call.round} confirms under keys of their own did nothing."

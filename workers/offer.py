@@ -47,7 +47,8 @@ def take(tx: Transaction, held: Cancellation, call: Call, answer: Answer[Preview
         "previewed_from": said_at - since_sent - 2 * DATE_HEADER_STEP,
         "previewed_until": said_at + 2 * DATE_HEADER_STEP,
     }
-    reason = f"refund of {offered.total_refund} {offered.currency} offered until {offered.confirm_before.isoformat()}"
+    total = Money(amount=offered.total_refund, currency=offered.currency)
+    reason = f"refund of {total} offered until {offered.confirm_before:%Y-%m-%d %H:%M:%S} UTC"
     cancellations.finish_step(tx, held, Step.PREVIEW, reason, details={"answer": dict(answer.evidence)}, **values)
 
 
@@ -102,7 +103,9 @@ def _wait_or_renew(tx: Transaction, held: Cancellation, settings: WorkerSettings
     else:
         wake_at = min(give_up_at, renew_at)
         seconds = max((wake_at - held.begun_at).total_seconds(), SHORTEST_RENEWAL)
-        cancellations.await_refund(tx, held, seconds=seconds)
+        cancellations.await_refund(
+            tx, held, f"waits for the refund of {_offered(held)} to be reported", seconds=seconds
+        )
 
 
 def _renewal_lead(held: Cancellation, settings: WorkerSettings) -> timedelta:

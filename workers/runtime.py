@@ -58,13 +58,13 @@ def runtime() -> Runtime:
 
 def configure(build: Callable[[], Runtime]) -> None:
     """Say how a process builds its runtime."""
-    global _current, _build  # noqa: PLW0603
+    global _current, _build
     _current, _build = None, build
 
 
 def forget() -> None:
     """Undo `configure`, between tests."""
-    global _current, _build  # noqa: PLW0603
+    global _current, _build
     _current, _build = None, None
 
 

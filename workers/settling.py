@@ -1,14 +1,12 @@
 """What a reading says about an outcome we do not know. Pure: judges, decides nothing, writes nothing."""
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
+from shared.claims import CLOCK_ALLOWANCE
 from shared.xclaim.claims import Claim
 from shared.xcover.wire import Booking
-
-CLOCK_ALLOWANCE = timedelta(minutes=5)
-"""A claim reported this little before our intent may still be ours: the two clocks differ."""
 
 
 class Deed(StrEnum):

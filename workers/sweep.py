@@ -53,7 +53,8 @@ def _ring(
         .where(
             table.next_attempt_at <= now_plus(0),
             or_(table.lease_until.is_(None), table.lease_until < now_plus(0)),
-            or_(table.ring_after.is_(None), table.ring_after <= now_plus(0)),
+            # Behind a long queue a fresh message needs more than the usual patience.
+            or_(table.ring_after.is_(None), table.ring_after <= now_plus(MESSAGE_PATIENCE - patience)),
         )
         .order_by(table.next_attempt_at)
         .limit(AT_ONCE)

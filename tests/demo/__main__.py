@@ -79,6 +79,7 @@ def _play(out: Console, running: stack.Stack, *, is_staying: bool) -> int:
                 progress.update()
             progress.update()
     out.print(table.ended(show.runs, width=out.width))
+    out.print(table.ledger(show.runs), highlight=False)
     has_flower = _wait_for_flower(running)
     return _verdict(out, show.runs, has_flower=has_flower, seconds=time.monotonic() - started_at, running=running)
 

@@ -1,7 +1,7 @@
 """What the demo shows: progress while it runs, and how each cancellation ended."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -9,12 +9,17 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from tests.demo.runner import Run
 
 STEPS = ("look_up", "preview", "claim", "refund", "confirm")
 PLAIN_WIDTH = 200
 """Columns where there is no terminal that has a width: nothing is cut off in a log."""
+WIDE = 190
+"""Columns from which each fact has a column of its own."""
+NARROW_WORD = 14
+"""Letters of a word that are kept together in a narrow terminal."""
 COLOURS = {
     "completed": "green",
     "rejected": "yellow",
@@ -100,48 +105,81 @@ class Lines:
                 self._out.print(f"{count} {seconds}  {run.status:<13} {run.scenario.name}", highlight=False)
 
 
-def ended(runs: Iterable[Run], *, width: int) -> Table:
-    """Return the final table; "ours / theirs" compares what we believe with what the insurer did."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("scenario", overflow="fold")
-    table.add_column("booking", no_wrap=True)
-    if width >= 150:
-        table.add_column("journey", no_wrap=True)
-    table.add_column("path", overflow="fold")
-    table.add_column("went wrong", overflow="fold")
-    table.add_column("refund", justify="right", overflow="fold")
-    table.add_column("claim, milestones", overflow="fold")
-    table.add_column("confirms\nours/theirs", justify="center")
-    table.add_column("claims\nours/theirs", justify="center")
-    table.add_column("ended", overflow="fold")
-    table.add_column("s", justify="right", no_wrap=True)
-    for run in runs:
-        cells = _cells(run)
-        if width < 150:
-            del cells[2]
-        table.add_row(*cells, style="bold red" if run.differs else None)
+def ended(runs: Sequence[Run], *, width: int) -> Table:
+    """Return the final table; "ours/theirs" compares what we believe with what the insurer did."""
+    is_wide = width >= WIDE
+    columns = _COLUMNS if is_wide else _NARROW_COLUMNS
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), expand=True)
+    rows = [[cell(run) for _, cell in columns] for run in runs]
+    for position, (header, cell) in enumerate(columns):
+        if cell in _FLEXIBLE:
+            table.add_column(header, overflow="fold", ratio=1)
+            continue
+        texts = [header, *(row[position] for row in rows)]
+        letters = max(len(text) if is_wide and cell is _path else _longest_word(text) for text in texts)
+        table.add_column(header, overflow="fold", width=letters if is_wide else min(letters, NARROW_WORD))
+    for run, row in zip(runs, rows, strict=True):
+        table.add_row(*row, style="bold red" if run.differs else None)
     return table
 
 
-def _cells(run: Run) -> list[str]:
-    scenario = run.scenario
-    counts = (run.counts.get("confirms", 0), run.counts.get("claims", 0))
-    theirs = ("-", "-") if scenario.rival_of else tuple(map(str, counts))
-    colour = COLOURS.get(run.status, "red")
-    problem = f" {scenario.problem}" if scenario.problem and not run.differs else ""
-    return [
-        scenario.name,
-        run.booking_id,
-        scenario.journey,
-        " ".join(run.done_steps) or "-",
-        scenario.what_goes_wrong or ("sent through Celery" if scenario.door == "celery" else "-"),
-        _refund(run),
-        _claim(run),
-        f"{int('confirm' in run.done_steps)}/{theirs[0]}",
-        f"{int(_has_claim(run))}/{theirs[1]}",
-        f"[{colour}]{run.status}[/]{problem}",
-        "-" if run.seconds is None else f"{run.seconds:.1f}",
-    ]
+def ledger(runs: Sequence[Run]) -> str:
+    """Return what the insurer did, all bookings together."""
+    confirms, claims, cancels = (
+        sum(run.counts.get(kind, 0) for run in runs) for kind in ("confirms", "claims", "cancels")
+    )
+    ours = sum("confirm" in run.done_steps for run in runs)
+    return (
+        f"The insurer's ledger: {confirms} confirms for {ours} confirmed here, "
+        f"{claims} claims for {sum(map(_has_claim, runs))} here, {cancels} cancelled without a preview."
+    )
+
+
+def _longest_word(text: str) -> int:
+    return max((len(word) for word in Text.from_markup(text).plain.split()), default=1)
+
+
+def _name(run: Run) -> str:
+    return run.scenario.name
+
+
+def _name_and_booking(run: Run) -> str:
+    return f"{run.scenario.name}\n{run.booking_id}"
+
+
+def _booking(run: Run) -> str:
+    return run.booking_id
+
+
+def _journey(run: Run) -> str:
+    return run.scenario.journey
+
+
+def _path(run: Run) -> str:
+    return " ".join(run.done_steps) or "-"
+
+
+def _went_wrong(run: Run) -> str:
+    return run.scenario.what_goes_wrong or ("through Celery" if run.scenario.door == "celery" else "-")
+
+
+def _confirms(run: Run) -> str:
+    theirs = "-" if run.scenario.rival_of else run.counts.get("confirms", 0)
+    return f"{int('confirm' in run.done_steps)}/{theirs}"
+
+
+def _claims(run: Run) -> str:
+    theirs = "-" if run.scenario.rival_of else run.counts.get("claims", 0)
+    return f"{int(_has_claim(run))}/{theirs}"
+
+
+def _end(run: Run) -> str:
+    problem = f" {run.scenario.problem}" if run.scenario.problem and not run.differs else ""
+    return f"[{COLOURS.get(run.status, 'red')}]{run.status}[/]{problem}"
+
+
+def _seconds(run: Run) -> str:
+    return "-" if run.seconds is None else f"{run.seconds:.1f}"
 
 
 def _refund(run: Run) -> str:
@@ -160,5 +198,30 @@ def _has_claim(run: Run) -> bool:
 def _claim(run: Run) -> str:
     if not run.resource or not _has_claim(run):
         return "-"
-    reached = ", ".join(sorted(run.milestones))
+    reached = " ".join(sorted(run.milestones))
     return f"{run.resource['claim']['status'] or 'pending'}{f': {reached}' if reached else ''}"
+
+
+_COLUMNS: tuple[tuple[str, Callable[[Run], str]], ...] = (
+    ("scenario", _name),
+    ("booking", _booking),
+    ("journey", _journey),
+    ("path taken", _path),
+    ("went wrong", _went_wrong),
+    ("refund", _refund),
+    ("claim: milestones", _claim),
+    ("confirms\nours/theirs", _confirms),
+    ("claims\nours/theirs", _claims),
+    ("ended", _end),
+    ("s", _seconds),
+)
+_NARROW_COLUMNS: tuple[tuple[str, Callable[[Run], str]], ...] = (
+    ("scenario\nbooking", _name_and_booking),
+    ("path", _path),
+    ("went\nwrong", _went_wrong),
+    ("refund\nclaim: milestones", lambda run: f"{_refund(run)}\n{_claim(run)}"),
+    ("ours/\ntheirs\nconfirms\nclaims", lambda run: f"{_confirms(run)}\n{_claims(run)}"),
+    ("ended", lambda run: f"{_end(run)}\n{_seconds(run)} s"),
+)
+_FLEXIBLE = frozenset({_name, _name_and_booking, _went_wrong})
+"""Cells that get what width the others leave."""

@@ -8,6 +8,7 @@ from shared import caller_actions
 from shared.lifecycle import TaskName
 from shared.problems import Problem
 from tests.world import World
+from workers.runtime import runtime
 
 STEPS = ["cancellation.look_up", "cancellation.preview", "cancellation.refund", "cancellation.confirm"]
 
@@ -267,3 +268,46 @@ def test_each_change_leaves_a_line_with_who_and_why(world: World) -> None:
         ("refund_reported", "confirm", "caller:shop"),
         ("step_done", None, "worker"),
     ]
+
+
+def test_a_refund_reported_while_the_refund_step_runs_is_not_overlooked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booking = world.booking(policies=[{"price": 10}, {"price": 50}], currency="EUR")
+    row_id = world.accept(booking, claim={"quote_id": booking.quote_ids[1]})
+    xclaim = runtime().xclaim
+    asked = xclaim.eligibility
+
+    def report_meanwhile(booking_id: str, quote_id: str) -> object:
+        if world.row(row_id).next_step == "refund":
+            world.report_refund(row_id, "10.00", "EUR")
+        return asked(booking_id, quote_id)
+
+    monkeypatch.setattr(xclaim, "eligibility", report_meanwhile)
+    world.settle()
+
+    assert world.row(row_id).status == "completed"
+    assert len(world.effects("confirm", booking)) == 1
+
+
+def test_a_refund_reported_while_a_preview_is_renewed_turns_its_refusal_into_a_persons_decision(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booking = world.booking(policies=[{"price": 10}], currency="EUR")
+    row_id = world.accept(booking)
+    world.drain()
+    world.control.patch_booking(booking.id, faults=[{"on": "preview", "do": "refuse"}])
+    xcover = runtime().xcover
+    asked = xcover.preview
+
+    def report_meanwhile(*args: object, **more: object) -> object:
+        world.report_refund(row_id, "10.00", "EUR")
+        return asked(*args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(xcover, "preview", report_meanwhile)
+    world.later(23.5 * 3600)
+    world.sweep()
+    world.drain()
+
+    assert world.row(row_id).status == "needs_review"
+    assert world.row(row_id).refund_amount == Decimal(10)

@@ -8,7 +8,6 @@ import pytest
 from shared import calls, claims
 from shared.cancellations import begin_step, park, postpone
 from shared.lifecycle import Step, TaskName
-from shared.models import Cancellation
 from tests.gateway import OPERATOR, OTHER, WEBHOOK_KEYS, Gateway
 from tests.recording import RecordingDatabase
 
@@ -169,13 +168,16 @@ def test_the_timeline_tells_transitions_calls_and_webhooks_in_order(gateway: Gat
 
     accepted = gateway.accept(journey="cancel_and_claim")
     with gateway.database.transaction() as tx:
-        held = tx.session.get_one(Cancellation, UUID(accepted))
+        held = begin_step(tx, UUID(accepted), Step.LOOK_UP)
+        assert held is not None
         held.claim_quote_id = "q-1"
         call = calls.intend(tx, held, Step.PREVIEW, round_number=1, body={"preview": True}, evidence={"preview": True})
         calls.record(tx, call, "done", status=201, answer={"total_refund": "22.40"})
         claim = claims.open_claim(tx, held, claim_type_id="cfar")
         assert claim is not None
-    gateway.client.post(f"/webhooks/xclaim/{claim.webhook_token}", **signed(EVENT, WEBHOOK_KEYS[0], token=claim.webhook_token))
+    gateway.client.post(
+        f"/webhooks/xclaim/{claim.webhook_token}", **signed(EVENT, WEBHOOK_KEYS[0], token=claim.webhook_token)
+    )
     gateway.client.post("/webhooks/xclaim", **signed(EVENT, WEBHOOK_KEYS[0]))
 
     items = gateway.get(f"/{accepted}/events").get_json()["items"]

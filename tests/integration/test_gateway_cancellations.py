@@ -71,14 +71,18 @@ def test_the_resource_has_exactly_the_promised_members(gateway: Gateway) -> None
     }
 
 
-@pytest.mark.parametrize(("total", "currency", "shown"), [("22.4", "EUR", "22.40"), ("100", "JPY", "100"), ("1.5", "KWD", "1.500")])
+@pytest.mark.parametrize(
+    ("total", "currency", "shown"), [("22.4", "EUR", "22.40"), ("100", "JPY", "100"), ("1.5", "KWD", "1.500")]
+)
 def test_money_is_shown_with_its_currencys_digits(gateway: Gateway, total: str, currency: str, shown: str) -> None:
     accepted = gateway.accept_previewed(total=total, currency=currency)
 
     assert gateway.get(f"/{accepted}").get_json()["preview"]["total_refund"] == shown
 
 
-def test_the_same_key_with_the_same_body_shows_the_same_cancellation(gateway: Gateway, database: RecordingDatabase) -> None:
+def test_the_same_key_with_the_same_body_shows_the_same_cancellation(
+    gateway: Gateway, database: RecordingDatabase
+) -> None:
     first = gateway.post("", {"booking_id": BOOKING, "metadata": {"a": 1, "b": 2}}, Idempotency_Key="key-1")
     again = gateway.post("", {"metadata": {"b": 2, "a": 1}, "booking_id": BOOKING}, Idempotency_Key='"key-1"')
 
@@ -204,7 +208,8 @@ def test_the_list_is_narrowed_by_each_filter(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     "query",
     ["colour=red", "limit=0", "limit=201", "limit=ten", "limit=+5", "limit=", "status=done", "status=", "cursor=x",
-     "cursor=" + "A" * 21 + "!", "booking_id=%00", "idempotency_key=%00", "idempotency_key=", "status=aborted&status=aborted"],
+     "cursor=" + "A" * 21 + "!", "booking_id=%00", "idempotency_key=%00", "idempotency_key=",
+     "status=aborted&status=aborted"],
 )  # fmt: skip
 def test_unknown_and_wrong_parameters_are_named(gateway: Gateway, query: str) -> None:
     answer = gateway.get(f"?{query}")
@@ -241,8 +246,8 @@ def test_milestones_are_listed_in_the_order_they_were_reached(gateway: Gateway, 
     with database.transaction() as tx:
         tx.session.add(
             Claim(
-                partner="ABCDE", cancellation_id=UUID(accepted), booking_id=BOOKING, quote_id="q-1", claim_type_id="cfar",
-                webhook_token="token", claim_id="c-1", status="Closed", milestones=reached,
+                partner="ABCDE", cancellation_id=UUID(accepted), booking_id=BOOKING, quote_id="q-1",
+                claim_type_id="cfar", webhook_token="token", claim_id="c-1", status="Closed", milestones=reached,
             )
         )  # fmt: skip
 

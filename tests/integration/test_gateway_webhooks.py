@@ -109,10 +109,15 @@ def test_a_master_key_does_not_open_a_claims_address_nor_its_key_the_bare_one(ga
 
 @pytest.mark.parametrize("token", ["t" * 65, "a.b", "a%20b", "%00", "%FF"])
 def test_a_token_that_we_never_gave_out_is_401_although_signed(gateway: Gateway, token: str) -> None:
-    assert gateway.client.post(f"/webhooks/xclaim/{token}", **signed(EVENT, WEBHOOK_KEYS[0], token=token)).status_code == 401
+    assert (
+        gateway.client.post(f"/webhooks/xclaim/{token}", **signed(EVENT, WEBHOOK_KEYS[0], token=token)).status_code
+        == 401
+    )
 
 
-@pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b"not json", b'{"event": "claim.updated"}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{}", b"[]", b"not json", b'{"event": "claim.updated"}', b"\xff", b"[" * 100_000]
+)
 def test_a_signed_body_of_the_wrong_shape_is_400_and_stores_nothing(
     gateway: Gateway, database: RecordingDatabase, raw: bytes
 ) -> None:
@@ -138,7 +143,8 @@ def test_without_keys_there_is_no_such_address(database: RecordingDatabase) -> N
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    raw=st.binary(max_size=200) | st.recursive(st.none() | st.text() | st.floats(), st.lists).map(lambda v: json.dumps(v).encode()),
+    raw=st.binary(max_size=200)
+    | st.recursive(st.none() | st.text() | st.floats(), st.lists).map(lambda v: json.dumps(v).encode()),
     signature=st.none() | st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=90),
     token=st.text(min_size=1, max_size=70).filter(lambda text: "/" not in text),
     is_signed=st.booleans(),

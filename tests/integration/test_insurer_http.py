@@ -100,30 +100,36 @@ def serving(*script: Turn) -> Iterator[Stub]:
     """Serve the script on a free loopback port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stub = Stub(url=f"http://127.0.0.1:{listener.getsockname()[1]}/x/", script=list(script))
-        threads: list[threading.Thread] = []
-        acceptor = threading.Thread(target=_accept, args=(listener, stub, threads))
+        served: list[tuple[socket.socket, threading.Thread]] = []
+        acceptor = threading.Thread(target=_accept, args=(listener, stub, served))
         acceptor.start()
         try:
             yield stub
         finally:
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            for thread in (acceptor, *threads):
-                thread.join(timeout=30)
+            _shut(listener)
+            acceptor.join()
+            for connection, thread in served:
+                _shut(connection)
+                thread.join()
 
 
-def _accept(listener: socket.socket, stub: Stub, threads: list[threading.Thread]) -> None:
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _accept(listener: socket.socket, stub: Stub, served: list[tuple[socket.socket, threading.Thread]]) -> None:
     with suppress(OSError):
         while True:
             connection, _ = listener.accept()
             stub.connections += 1
             thread = threading.Thread(target=_serve, args=(connection, stub))
-            threads.append(thread)
+            served.append((connection, thread))
             thread.start()
 
 
 def _serve(connection: socket.socket, stub: Stub) -> None:
-    with connection, connection.makefile("rb") as stream, suppress(OSError):
+    with connection, connection.makefile("rb") as stream, suppress(OSError, ValueError):
         while request := _read_request(stream):
             stub.seen.append(request)
             turn = stub.script.pop(0) if stub.script else say(500, {"message": "the script has ended"})

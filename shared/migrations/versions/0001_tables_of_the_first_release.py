@@ -115,7 +115,7 @@ def upgrade() -> None:
         sa.Column("answer_status", sa.Integer(), nullable=True),
         sa.Column("answer", Document, nullable=True),
         sa.CheckConstraint(
-            "outcome IN ('sent', 'not_sent', 'unknown', 'refused', 'done')", name=op.f("ck_calls_outcome")
+            "outcome IN ('sent', 'not_sent', 'unknown', 'refused', 'not_done', 'done')", name=op.f("ck_calls_outcome")
         ),
         sa.CheckConstraint(
             "step IN ('look_up', 'preview', 'refund', 'confirm', 'claim', 'cancel', 'await_premium_refund')",

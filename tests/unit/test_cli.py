@@ -1,0 +1,205 @@
+"""The command line, against the real app on a file."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import click.testing
+import httpx
+import pytest
+import structlog.testing
+
+from tests.gateway import BOOKING, OPERATOR, SHOP, Gateway
+from tests.recording import RecordingDatabase
+from webhook_gateway import api_client, cli
+from webhook_gateway.api_client import Api
+
+NEW_KEY = "Idempotency-Key: cfar-"
+
+
+class Terminal:
+    """Runs `cfar` as a caller whose service is the app."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    def run(self, *arguments: str, token: str = SHOP) -> click.testing.Result:
+        transport = httpx.WSGITransport(app=self.gateway.app)
+        api = Api("http://cfar", token, transport=transport)
+        with structlog.testing.capture_logs():  # the service's own, which would mix with what the command prints
+            return click.testing.CliRunner().invoke(cli.main, arguments, obj=api)
+
+    def cancel(self, *arguments: str) -> str:
+        result = self.run("cancel", BOOKING, "--json", *arguments)
+        assert result.exit_code == 0, result.stderr
+        return str(json.loads(result.stdout)["id"])
+
+
+@pytest.fixture
+def terminal(sqlite_template: Path, tmp_path: Path) -> Iterator[Terminal]:
+    shutil.copy(sqlite_template, tmp_path / "cfar.db")
+    database = RecordingDatabase(f"sqlite:///{tmp_path}/cfar.db")
+    yield Terminal(Gateway(database))
+    database.close()
+
+
+def test_cancel_prints_its_new_key_before_anything_else(terminal: Terminal) -> None:
+    result = terminal.run("cancel", BOOKING)
+
+    assert result.exit_code == 0
+    assert result.stderr.startswith(NEW_KEY)
+    assert BOOKING in result.stdout
+    assert "in_progress" in result.stdout
+
+
+def test_every_option_of_cancel_reaches_the_request(terminal: Terminal) -> None:
+    found = terminal.cancel(
+        "--journey", "cancel_and_claim", "--quote", "q-1", "--quote", "q-2", "--reason", "Ill", "--refund-mode", "skip",
+        "--claim-quote", "q-3", "--claim-type", "cfar-2", "--when", "after_confirm", "--key", 'a-"key"',
+        "--metadata", "order=A=1", "--metadata", "note=",
+    )  # fmt: skip
+
+    row = terminal.gateway.row(found)
+    assert row.idempotency_key == 'a-"key"'
+    assert row.quotes == [{"id": quote, "reason_for_cancellation": "Ill"} for quote in ("q-1", "q-2")]
+    assert (row.refund_mode, row.metadata_) == ("skip", {"order": "A=1", "note": ""})
+    assert {name: row.request["claim"][name] for name in ("quote_id", "claim_type_id", "when")} == {
+        "quote_id": "q-3",
+        "claim_type_id": "cfar-2",
+        "when": "after_confirm",
+    }
+
+
+def test_claim_alone_asks_for_a_claim_with_the_services_defaults(terminal: Terminal) -> None:
+    assert terminal.gateway.row(terminal.cancel("--claim")).journey == "cancel_and_claim"
+
+
+def test_the_same_key_shows_the_same_cancellation(terminal: Terminal) -> None:
+    assert terminal.cancel("--key", "k") == terminal.cancel("--key", "k")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("cancel",),
+        ("cancel", BOOKING, "--metadata", "novalue"),
+        ("cancel", BOOKING, "--reason", "without a policy"),
+        ("cancel", BOOKING, "--key", "a b"),
+        ("cancel", BOOKING, "--key", "a\n"),
+        ("cancel", BOOKING, "--journey", "fly"),
+        ("show", "not-an-id"),
+        ("refund", str(uuid4())),
+        ("list", "--limit", "0"),
+        ("unknown",),
+    ],
+)
+def test_wrong_usage_exits_2(terminal: Terminal, arguments: tuple[str, ...]) -> None:
+    assert terminal.run(*arguments).exit_code == 2
+
+
+def test_a_refusal_exits_1_and_says_why(terminal: Terminal) -> None:
+    result = terminal.run("cancel", "not a booking", "--json")
+
+    assert result.exit_code == 1
+    assert "booking_id" in result.stderr
+    assert json.loads(result.stdout)["type"] == "/problems/invalid-request"
+
+
+def test_a_service_that_is_away_exits_1_and_tells_how_to_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CFAR_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("CFAR_TOKEN", SHOP)
+
+    result = click.testing.CliRunner().invoke(cli.main, ["cancel", BOOKING, "--key", "k-1"])
+
+    assert result.exit_code == 1
+    assert "does not answer" in result.stderr
+    assert "--key k-1" in result.stderr
+
+
+def test_an_answer_that_is_not_json_exits_1() -> None:
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, text="<html>"))
+
+    result = click.testing.CliRunner().invoke(cli.main, ["list"], obj=Api("http://cfar", SHOP, transport=transport))
+
+    assert (result.exit_code, "CFAR_URL" in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(("url", "token"), [("", ""), ("ftp://host", "t"), ("http://host", "a\nb")])
+def test_an_environment_that_cannot_be_used_exits_2(monkeypatch: pytest.MonkeyPatch, url: str, token: str) -> None:
+    monkeypatch.setenv("CFAR_URL", url)
+    monkeypatch.setenv("CFAR_TOKEN", token)
+
+    assert click.testing.CliRunner().invoke(cli.main, ["list"]).exit_code == 2
+
+
+def test_the_address_defaults_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CFAR_URL", raising=False)
+    monkeypatch.setenv("CFAR_TOKEN", SHOP)
+
+    with Api.from_environment() as api:
+        assert api.url == api_client.DEFAULT_URL
+
+
+def test_show_tells_the_story_and_how_to_report_the_refund(terminal: Terminal) -> None:
+    found = terminal.gateway.accept_previewed(metadata={"order": "A-1001"})
+
+    result = terminal.run("show", found)
+
+    assert result.exit_code == 0
+    for said in (BOOKING, "awaiting_refund", "✓ look_up → ✓ preview → refund", "22.40 EUR", "accepted", "order=A-1001"):
+        assert said in result.stdout, result.stdout
+    assert f"cfar refund {found} --amount 22.40 --currency EUR" in result.stdout.replace("\n", " ")
+
+
+def test_a_refund_is_reported_and_repeated(terminal: Terminal) -> None:
+    found = terminal.gateway.accept_previewed()
+    report = ("refund", found, "--amount", "22.40", "--currency", "eur", "--reference", "re_1", "--json")
+
+    answers = [json.loads(terminal.run(*report).stdout) for _ in range(2)]
+
+    assert [answer["next_step"] for answer in answers] == ["confirm", "confirm"]
+
+
+def test_abort_retry_and_events(terminal: Terminal) -> None:
+    found = terminal.cancel()
+
+    assert terminal.run("retry", found).exit_code == 1
+    assert terminal.run("retry", found, token=OPERATOR).exit_code == 0
+    assert "aborted" in terminal.run("abort", found).stdout
+    events = terminal.run("events", found)
+    assert [word in events.stdout for word in ("accepted", "retried", "operator:anna", "aborted")] == [True] * 4
+    assert len(json.loads(terminal.run("events", found, "--json").stdout)["items"]) == 3
+
+
+def test_list_shows_whole_ids_and_where_the_next_page_begins(terminal: Terminal) -> None:
+    ids = [terminal.cancel("--key", f"k-{number}") for number in range(3)]
+
+    first = terminal.run("list", "--limit", "2")
+    page = json.loads(terminal.run("list", "--limit", "2", "--json").stdout)
+    rest = terminal.run("list", "--cursor", page["next_cursor"], "--booking", BOOKING, "--status", "in_progress")
+
+    assert [found in first.stdout for found in ids] == [False, True, True]
+    assert f"--cursor {page['next_cursor']}" in first.stdout
+    assert ids[0] in rest.stdout
+    assert "Nothing found" in terminal.run("list", "--key", "other").stdout
+
+
+def test_markup_in_what_callers_sent_is_printed_as_it_is(terminal: Terminal) -> None:
+    found = terminal.cancel("--metadata", "note=[bold]x[/nothing]")
+
+    assert "note=[bold]x[/nothing]" in terminal.run("show", found).stdout
+
+
+def test_wait_ends_when_it_ended_badly(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def abort_meanwhile(_seconds: float) -> None:
+        (row,) = terminal.gateway.get("").get_json()["items"]
+        terminal.gateway.post(f"/{UUID(row['id'])}/abort")
+
+    monkeypatch.setattr(time, "sleep", abort_meanwhile)
+
+    result = terminal.run("cancel", BOOKING, "--wait")
+
+    assert (result.exit_code, "aborted" in result.stdout) == (1, True)

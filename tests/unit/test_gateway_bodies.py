@@ -1,0 +1,115 @@
+"""Reading bodies: whole, bounded, strict JSON."""
+
+import io
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+
+from shared.problems import Problem
+from webhook_gateway.bodies import MAX_BYTES, MAX_DEPTH, read_json, read_raw
+
+app = Flask(__name__)
+
+
+def read(raw: bytes) -> Any:
+    with app.test_request_context(method="POST", data=raw, content_type="application/json; charset=utf-8"):
+        return read_json()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"", b" ", b"{", b"nonsense", b"{}{}", b"\xff", b"\xef\xbb\xbf{}", '{"a":1}'.encode("utf-16"),
+        b"NaN", b'{"a": Infinity}', b'{"a": -Infinity}', b'{"a": 1e999}', b'{"a": 1, "a": 2}',
+        b'[{"b": {"a": 1, "a": 2}}]',
+        b"1" * 5000, b"[" * 200_000, b'{"a":' * 40_000, b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
+        b'{"a": "\x01"}',
+    ],
+)  # fmt: skip
+def test_what_is_not_strict_json_is_refused(raw: bytes) -> None:
+    with pytest.raises(Problem) as refusal:
+        read(raw)
+
+    assert (refusal.value.slug, refusal.value.status) == ("not-json", 400)
+    assert len(str(refusal.value)) < 200
+
+
+def test_nesting_up_to_the_limit_is_read() -> None:
+    assert json.dumps(read(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)) == "[" * MAX_DEPTH + "]" * MAX_DEPTH
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_whatever_is_json_is_read(value: Any) -> None:
+    assert read(json.dumps(value).encode()) == value
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_break_the_reader(raw: bytes) -> None:
+    with suppress(Problem):
+        read(raw)
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonp"])
+def test_another_content_type_is_415(content_type: str | None) -> None:
+    with (
+        app.test_request_context(method="POST", data=b"{}", content_type=content_type),
+        pytest.raises(Problem, match="Content-Type"),
+    ):
+        read_json()
+
+
+class Chunked(io.BytesIO):
+    """What a server hands over for a body without an announced length."""
+
+
+def environment(stream: io.BytesIO, length: int | None = None) -> dict[str, Any]:
+    announced = {"HTTP_TRANSFER_ENCODING": "chunked"} if length is None else {"CONTENT_LENGTH": str(length)}
+    return {"wsgi.input": stream, "wsgi.input_terminated": True, **announced}
+
+
+@pytest.mark.parametrize("size", [0, 1, MAX_BYTES])
+def test_a_chunked_body_up_to_the_limit_is_read_whole(size: int) -> None:
+    with app.test_request_context(method="POST", environ_overrides=environment(Chunked(b"x" * size))):
+        assert len(read_raw()) == size
+
+
+@pytest.mark.parametrize("length", [None, MAX_BYTES + 1])
+def test_a_body_over_the_limit_is_413(length: int | None) -> None:
+    stream = Chunked(b"x" * (MAX_BYTES + 1))
+
+    with (
+        app.test_request_context(method="POST", environ_overrides=environment(stream, length)),
+        pytest.raises(RequestEntityTooLarge),
+    ):
+        read_raw()
+
+
+def test_a_body_that_ends_early_is_400() -> None:
+    with (
+        app.test_request_context(method="POST", environ_overrides=environment(Chunked(b"{}"), 3)),
+        pytest.raises(BadRequest),
+    ):
+        read_raw()
+
+
+def test_a_server_that_cannot_read_the_body_is_the_senders_fault() -> None:
+    class Broken(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            raise RuntimeError("invalid chunk size")
+
+    with (
+        app.test_request_context(method="POST", environ_overrides=environment(Broken())),
+        pytest.raises(BadRequest),
+    ):
+        read_raw()
