@@ -89,4 +89,4 @@ def bring_to_refund(database: Database, cancellation_id: UUID, *, total: str, cu
     with database.transaction() as tx:
         held = begin_step(tx, cancellation_id, Step.REFUND)
         assert held is not None
-        await_refund(tx, held, seconds=3600)
+        await_refund(tx, held, "waits for the report", seconds=3600)

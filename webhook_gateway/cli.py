@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import click
-from rich.console import Console
 
 from shared.lifecycle import ClaimWhen, Journey
 from shared.models import STATUSES
@@ -22,7 +21,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print the servic
 cancellation_id = click.argument("cancellation_id", metavar="ID", type=click.UUID)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group("cfar", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
     """Cancel bookings and follow what becomes of them.
 
@@ -99,7 +98,7 @@ def show(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
     if as_json:
         _print_json(item)
     else:
-        display.show_one(Console(), item, api.get(f"{_ROOT}/{cancellation_id}/events")["items"])
+        display.show_one(display.terminal(), item, api.get(f"{_ROOT}/{cancellation_id}/events")["items"])
 
 
 @main.command("list")
@@ -118,7 +117,7 @@ def list_them(
     if as_json:
         _print_json(page)
     else:
-        display.show_list(Console(), page)
+        display.show_list(display.terminal(), page)
 
 
 @main.command()
@@ -162,7 +161,7 @@ def events(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
     if as_json:
         _print_json(found)
     else:
-        display.show_events(Console(), found["items"])
+        display.show_events(display.terminal(), found["items"])
 
 
 def _request(
@@ -215,7 +214,7 @@ def _print_one(item: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         _print_json(item)
     else:
-        display.show_one(Console(), item)
+        display.show_one(display.terminal(), item)
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -10,15 +10,22 @@ COLOURS = {
     "completed": "green", "in_progress": "cyan", "awaiting_refund": "yellow", "awaiting_premium_refund": "yellow",
     "needs_review": "bold red", "rejected": "red", "aborted": "dim", "closed": "dim",
 }  # fmt: skip
+NARROWEST = 120
 _REFUND_HINT = "cfar refund {id} --amount {total_refund} --currency {currency} --reference <your payment's name>"
+
+
+def terminal() -> Console:
+    """Return the terminal, at least so wide that a table's columns keep their form; a narrower one wraps the lines."""
+    console = Console()
+    console.width = max(console.width, NARROWEST)
+    return console
 
 
 def show_list(console: Console, page: dict[str, Any]) -> None:
     """Print a page of cancellations."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("id", no_wrap=True, overflow="fold", min_width=36)
-    for heading in ("booking", "status", "next", "refund", "created"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("id", "booking", "status", "next", "refund", "created"):
+        table.add_column(heading, no_wrap=True, overflow="fold")
     for item in page["items"]:
         table.add_row(
             item["id"], escape(item["booking_id"]), _status(item["status"]), item["next_step"] or "", _total(item),
@@ -113,8 +120,9 @@ def _described(event: dict[str, Any]) -> tuple[str, str]:
     if event["kind"] == "webhook":
         said = " / ".join(part for part in (event["category"], event["status_name"]) if part)
         return f"webhook {event['event'] or ''}".strip(), f"{said}: {event['verdict'] or 'not handled yet'}"
-    moved = "" if event["from_status"] == event["to_status"] else f" → {event['to_status']}"
-    return f"{event['event']}{moved}", f"{event['reason']} ({event['actor']})"
+    what = " ".join(part for part in (event["event"], event["from_step"]) if part)
+    is_told = event["to_status"] in {event["from_status"], event["event"]}
+    return what if is_told else f"{what} → {event['to_status']}", f"{event['reason']} ({event['actor']})"
 
 
 def _status(status: str) -> str:

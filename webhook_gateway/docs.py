@@ -120,7 +120,8 @@ th { color: var(--soft); font-weight: 600; font-size: .85rem; }
 <summary><span class="method {{ route.method }}">{{ route.method }}</span> <code>{{ route.path }}</code>
 <span class="soft">{{ route.summary }}</span></summary>
 <div>
-{% if route.description %}<p>{{ route.description }}</p>{% endif %}
+{% if route.description %}<p>{% for part in route.description.split("`") -%}
+{% if loop.index is even %}<code>{{ part }}</code>{% else %}{{ part }}{% endif %}{%- endfor %}</p>{% endif %}
 <p class="soft">{% if "token" in route.needs %}Needs <code>Authorization: Bearer &lt;token&gt;</code>.
 {% elif "signature" in route.needs %}Needs the header <code>XClaim-Signature</code>.
 {% else %}Needs no token.{% endif %}</p>
@@ -138,7 +139,7 @@ th { color: var(--soft); font-weight: 600; font-size: .85rem; }
 {% for answer in route.answers %}<tr><td><code>{{ answer.status }}</code></td><td>
 {% for name in answer.problems %}<a href="#{{ name }}">{{ name }}</a>{{ "" if loop.last else ", " }}
 {% else %}{{ answer.said }}
-{% if answer.schema %}: <a href="#{{ answer.schema }}">{{ answer.schema }}</a>{% endif %}{% endfor %}</td></tr>
+{% if answer.schema %}<a href="#{{ answer.schema }}">{{ answer.schema }}</a>{% endif %}{% endfor %}</td></tr>
 {% endfor %}</table></div>
 </div>
 </details>

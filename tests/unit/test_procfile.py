@@ -1,6 +1,7 @@
 """The Procfile, and what starts its processes."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -8,13 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import AliasChoices
 
 from shared.broker import QUEUES, TASK_HARD_LIMIT
-from shared.config import FlowerSettings
+from shared.config import FlowerSettings, WebSettings
 from tests.processes import ROOT, Processes, ProcessFailed, procfile
 from workers import flower
 from workers.liveness import PROBE_AFTER, Liveness
-from workers.supervisor import STALL_AFTER, STOP_AFTER, Timing, pause_before_restart, worker_command
+from workers.supervisor import STALL_AFTER, STOP_AFTER, SupervisorSettings, Timing, pause_before_restart, worker_command
 
 PASSWORD = "flower-secret-word"
 
@@ -147,3 +149,13 @@ def _wait_for_the_end_of(group: int) -> None:
     for _ in range(100):
         os.killpg(group, 0)
         time.sleep(0.05)
+
+
+def test_the_example_environment_names_every_setting_and_no_other() -> None:
+    named = set(re.findall(r"^#?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    read = {
+        str(field.validation_alias.choices[0]) if isinstance(field.validation_alias, AliasChoices) else name.upper()
+        for kind in (WebSettings, SupervisorSettings, FlowerSettings)
+        for name, field in kind.model_fields.items()
+    }
+    assert named == read | {"WEB_CONCURRENCY"}  # gunicorn's own, as PORT is
