@@ -180,8 +180,8 @@ class FlowerSettings(Settings):
     @classmethod
     def _user_and_password(cls, value: SecretStr) -> SecretStr:
         user, _, password = value.get_secret_value().partition(":")
-        if not user or not password:
-            raise ValueError("must be user:password")
+        if not user or not password or "," in password:
+            raise ValueError("must be user:password, without a comma: Flower reads one as the start of another user")
         return value
 
 

@@ -104,6 +104,19 @@ def test_an_unexpected_failure_shows_nothing_of_the_inside(without_database: Fla
     assert "secret" not in answer.text
 
 
+def test_an_error_that_has_no_name_of_ours_is_a_problem_too(without_database: FlaskClient) -> None:
+    cut_off = {"CONTENT_LENGTH": "100"}
+    headers = bearer(SHOP) | {"Idempotency-Key": "key-1", "Content-Type": "application/json"}
+
+    answer = without_database.post(URL, data=b"{}", headers=headers, environ_overrides=cut_off)
+
+    assert (answer.status_code, answer.get_json()["type"], answer.get_json()["title"]) == (
+        400,
+        "about:blank",
+        "Bad Request",
+    )
+
+
 def test_evidence_that_is_not_text_does_not_break_a_problem(without_database: FlaskClient) -> None:
     @without_database.application.get("/refuses")
     def refuses() -> str:

@@ -27,7 +27,7 @@ from tests.servers import free_port
 
 DATE = "Tue, 08 Apr 2025 12:00:00 GMT"
 NOON = datetime(2025, 4, 8, 12, tzinfo=UTC)
-QUICK = Timeouts(connect=1, read=0.4, write=1, deadline=0.8)
+HASTY = Timeouts(read=0.4, deadline=0.8)
 PATIENT = Timeouts(connect=5, read=5, write=5, deadline=1.0)  # only the deadline can end such a call
 
 Turn = bytes | Callable[[socket.socket], None]
@@ -153,7 +153,14 @@ def _read_request(stream: Any) -> Seen | None:
 
 @pytest.fixture
 def http() -> Iterator[InsurerHttp]:
-    client = InsurerHttp(timeouts=QUICK)
+    client = InsurerHttp()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def hasty() -> Iterator[InsurerHttp]:
+    client = InsurerHttp(timeouts=HASTY)
     yield client
     client.close()
 
@@ -318,10 +325,10 @@ FAILURES = [
 @pytest.mark.parametrize("turn", FAILURES)
 @pytest.mark.parametrize(("method", "kind"), [("GET", Unavailable), ("POST", OutcomeUnknown)])
 def test_once_it_may_have_been_sent_a_deed_is_unknown_and_a_read_unavailable(
-    http: InsurerHttp, turn: Turn, method: str, kind: type[InsurerError]
+    hasty: InsurerHttp, turn: Turn, method: str, kind: type[InsurerError]
 ) -> None:
     with serving(turn) as stub:
-        error = failure(http, stub.url, method)
+        error = failure(hasty, stub.url, method)
     assert type(error) is kind
     assert len(stub.seen) == 1
 
@@ -369,18 +376,18 @@ def test_a_server_that_drips_but_ends_in_time_is_heard_out() -> None:
         http.close()
 
 
-def test_calls_can_share_one_deadline_and_none_begins_after_it(http: InsurerHttp) -> None:
-    with serving(say_nothing, say(200, {})) as stub, http.deadline():
-        failure(http, stub.url)
-        while http.time_left() > 0:
+def test_calls_can_share_one_deadline_and_none_begins_after_it(hasty: InsurerHttp) -> None:
+    with serving(say_nothing, say(200, {})) as stub, hasty.deadline():
+        failure(hasty, stub.url)
+        while hasty.time_left() > 0:
             time.sleep(0.01)
-        assert type(failure(http, stub.url, "POST")) is NotSent
+        assert type(failure(hasty, stub.url, "POST")) is NotSent
     assert len(stub.seen) == 1
 
 
-def test_an_inner_deadline_cannot_extend_the_outer_one(http: InsurerHttp) -> None:
-    with http.deadline():
-        outer = http.time_left()
-        with http.deadline():
-            assert http.time_left() <= outer
-    assert http.time_left() == QUICK.deadline
+def test_an_inner_deadline_cannot_extend_the_outer_one(hasty: InsurerHttp) -> None:
+    with hasty.deadline():
+        outer = hasty.time_left()
+        with hasty.deadline():
+            assert hasty.time_left() <= outer
+    assert hasty.time_left() == HASTY.deadline

@@ -55,9 +55,7 @@ def test_a_fault_hits_once_and_acts_or_not(
 
 
 @pytest.mark.parametrize(("do", "confirms"), [("act_then_drop", 1), ("drop_before", 0)])
-def test_an_answer_can_be_lost_on_the_way(
-    insurer: SimulatorServer, caller: Caller, do: str, confirms: int
-) -> None:
+def test_an_answer_can_be_lost_on_the_way(insurer: SimulatorServer, caller: Caller, do: str, confirms: int) -> None:
     booking = insurer.control.add_booking(faults=[{"on": "confirm", "do": do}])
     offer = caller.preview(booking.id).json()["cancellation_id"]
     with pytest.raises(httpx.TransportError):

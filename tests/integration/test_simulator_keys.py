@@ -93,9 +93,7 @@ def test_a_failure_is_stored_where_errors_are(insurer: SimulatorServer, caller: 
     assert insurer.control.summary(booking.id).get("cancels", 0) == int(do == "act_then_error")
 
 
-def test_the_insurers_own_refusal_is_stored_where_errors_are(
-    insurer: SimulatorServer, caller: Caller
-) -> None:
+def test_the_insurers_own_refusal_is_stored_where_errors_are(insurer: SimulatorServer, caller: Caller) -> None:
     insurer.control.settings(key_mode="storing_errors")
     booking = insurer.control.add_booking(policies=[{"can_be_cancelled": False}])
     assert caller.cancel(booking.id, {}, "k-1").status_code == 422

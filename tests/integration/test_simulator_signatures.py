@@ -84,9 +84,7 @@ def caller(insurer: SimulatorServer) -> Iterator[Caller]:
 
 
 @pytest.mark.parametrize(("secret", "algorithm", "names", "date", "expected"), VECTORS)
-def test_a_published_vector_is_accepted(
-    secret: str, algorithm: str, names: str, date: str, expected: str
-) -> None:
+def test_a_published_vector_is_accepted(secret: str, algorithm: str, names: str, date: str, expected: str) -> None:
     listed = "" if names == "date" else f'headers="{names}",'
     headers = {
         "Date": date,
@@ -196,15 +194,11 @@ def test_a_url_safe_signature_is_named_as_such() -> None:
     value = f'Signature keyId="k",algorithm="{algorithm}",signature="{url_safe}"'
     now = datetime(2019, 1, 1, tzinfo=UTC)
     with pytest.raises(SignatureError) as caught:
-        verify(
-            {"Date": date, "Authorization": value}, method="GET", path="/", key="k", secret=secret, now=now
-        )
+        verify({"Date": date, "Authorization": value}, method="GET", path="/", key="k", secret=secret, now=now)
     assert caught.value.message == "Signature string does not match!"
 
 
-def test_a_shifted_clock_shows_in_the_date_and_locks_nobody_out(
-    insurer: SimulatorServer, caller: Caller
-) -> None:
+def test_a_shifted_clock_shows_in_the_date_and_locks_nobody_out(insurer: SimulatorServer, caller: Caller) -> None:
     booking = insurer.control.add_booking()
     insurer.control.shift_clock(7200)
 

@@ -51,9 +51,7 @@ def test_a_claim_follows_the_default_story(insurer: SimulatorServer, caller: Cal
 
 
 @pytest.mark.parametrize("encoding", ["hex", "base64"])
-def test_a_webhook_is_signed_over_its_raw_body(
-    insurer: SimulatorServer, caller: Caller, encoding: str
-) -> None:
+def test_a_webhook_is_signed_over_its_raw_body(insurer: SimulatorServer, caller: Caller, encoding: str) -> None:
     insurer.control.settings(webhook_encoding=encoding)
     with Receiver() as receiver:
         _claim(insurer, caller, receiver, claim_story=STORY[:1])
@@ -112,9 +110,7 @@ def test_a_receiver_that_is_not_there_is_tried_again(insurer: SimulatorServer, c
         ("late", ["Payment Complete", "Under Assessment"]),
     ],
 )
-def test_webhooks_can_be_disturbed(
-    insurer: SimulatorServer, caller: Caller, do: str, categories: list[str]
-) -> None:
+def test_webhooks_can_be_disturbed(insurer: SimulatorServer, caller: Caller, do: str, categories: list[str]) -> None:
     faults = [{"on": "webhook", "do": do, "seconds": 0.3}]
     with Receiver() as receiver:
         booking, _ = _claim(insurer, caller, receiver, claim_story=STORY, faults=faults)

@@ -155,9 +155,7 @@ def test_a_claim_that_says_something_wrong_is_422(
     assert insurer.control.effects() == []
 
 
-def test_a_pending_claim_has_a_reference_before_it_has_an_id(
-    insurer: SimulatorServer, caller: Caller
-) -> None:
+def test_a_pending_claim_has_a_reference_before_it_has_an_id(insurer: SimulatorServer, caller: Caller) -> None:
     booking = insurer.control.add_booking(claim_pending_polls=2, claim_story=[])
     answer = caller.claim(booking.id, booking.quote_id)
     assert answer.status_code == 202

@@ -108,9 +108,7 @@ def test_a_body_without_preview_really_cancels(
     assert insurer.control.summary(booking.id) == {**NOTHING, "cancels": 1}
 
 
-def test_a_package_is_cancelled_only_when_all_its_policies_are(
-    insurer: SimulatorServer, caller: Caller
-) -> None:
+def test_a_package_is_cancelled_only_when_all_its_policies_are(insurer: SimulatorServer, caller: Caller) -> None:
     booking = insurer.control.add_booking(policies=[{"price": "10"}, {"price": "5"}])
     first, second = booking.quote_ids
 

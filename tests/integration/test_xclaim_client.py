@@ -28,7 +28,7 @@ from shared.xclaim import client as client_module
 from shared.xclaim import wire
 from shared.xclaim.auth import StaticToken
 from shared.xclaim.client import XClaimClient
-from tests.integration.test_insurer_http import NOON, QUICK, Turn, hang_up, say, serving
+from tests.integration.test_insurer_http import NOON, Turn, hang_up, say, serving
 from tests.servers import free_port
 
 BOOKING = "8UHPK-ALPQT-INS"
@@ -60,7 +60,7 @@ def claim(**changes: object) -> dict[str, Any]:
 
 @pytest.fixture
 def http() -> Iterator[InsurerHttp]:
-    client = InsurerHttp(timeouts=QUICK)
+    client = InsurerHttp()
     yield client
     client.close()
 

@@ -15,7 +15,7 @@ from shared.insurer_errors import InsurerError, Misdirected, NotAllowed, NotSent
 from shared.insurer_http import InsurerHttp
 from shared.xclaim.auth import UNDATED_LIFETIME, ExchangedToken, StaticToken
 from shared.xclaim.client import XClaimClient
-from tests.integration.test_insurer_http import NOON, QUICK, Stub, Turn, hang_up, say, serving
+from tests.integration.test_insurer_http import NOON, Stub, Turn, hang_up, say, serving
 from tests.servers import free_port
 
 ELIGIBLE = say(200, {"isCustomerEligible": True})
@@ -33,7 +33,7 @@ class Clock:
 
 @pytest.fixture
 def http() -> Iterator[InsurerHttp]:
-    client = InsurerHttp(timeouts=QUICK)
+    client = InsurerHttp()
     yield client
     client.close()
 
@@ -148,16 +148,17 @@ def test_a_refused_token_is_renewed_once_and_the_call_repeated(http: InsurerHttp
 
 
 def test_a_second_refusal_is_final(http: InsurerHttp, clock: Clock) -> None:
-    with serving(issued(jwt("first")), REFUSED, issued(jwt("second")), REFUSED) as stub:
-        with pytest.raises(NotAllowed):
-            a_client(stub, http, clock).eligibility("b", "q")
+    with serving(issued(jwt("first")), REFUSED, issued(jwt("second")), REFUSED) as stub, pytest.raises(NotAllowed):
+        a_client(stub, http, clock).eligibility("b", "q")
     assert len(stub.seen) == 4
 
 
 def test_a_forbidden_request_costs_no_new_token(http: InsurerHttp, clock: Clock) -> None:
-    with serving(issued(jwt("first")), say(403, {"message": "This action is unauthorized."})) as stub:
-        with pytest.raises(NotAllowed):
-            a_client(stub, http, clock).eligibility("b", "q")
+    with (
+        serving(issued(jwt("first")), say(403, {"message": "This action is unauthorized."})) as stub,
+        pytest.raises(NotAllowed),
+    ):
+        a_client(stub, http, clock).eligibility("b", "q")
     assert len(stub.seen) == 2
 
 
@@ -171,9 +172,10 @@ def test_a_token_that_another_thread_has_replaced_is_not_thrown_away(http: Insur
 
 
 def test_a_static_token_that_is_refused_is_not_tried_again(http: InsurerHttp) -> None:
-    with serving(REFUSED) as stub, pytest.raises(NotAllowed):
-        tokens = StaticToken("given")
-        XClaimClient(base_url=stub.url, partner_code="P", tokens=tokens, http=http).eligibility("b", "q")
+    with serving(REFUSED) as stub:
+        client = XClaimClient(base_url=stub.url, partner_code="P", tokens=StaticToken("given"), http=http)
+        with pytest.raises(NotAllowed):
+            client.eligibility("b", "q")
     assert len(stub.seen) == 1
 
 

@@ -29,7 +29,7 @@ from shared.xcover.auth import Signer
 from shared.xcover.bookings import QuoteToCancel
 from shared.xcover.client import XCoverClient
 from shared.xcover.errors import NotAPreview, UnsafeCancelBody
-from tests.integration.test_insurer_http import NOON, QUICK, Stub, Turn, hang_up, say, serving
+from tests.integration.test_insurer_http import NOON, Stub, Turn, hang_up, say, serving
 from tests.servers import free_port
 
 BOOKING = "8UHPK-ALPQT-INS"
@@ -82,7 +82,7 @@ NOT_DONE = {preview: answer(cancelled_at=MOMENT), confirm: answer(), cancel_now:
 
 @pytest.fixture
 def http() -> Iterator[InsurerHttp]:
-    client = InsurerHttp(timeouts=QUICK)
+    client = InsurerHttp()
     yield client
     client.close()
 

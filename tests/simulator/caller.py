@@ -77,9 +77,7 @@ class Caller:
         path = f"/partners/{PARTNER_CODE}/bookings/{booking_id}/customer-eligibility-check"
         return self.xclaim("GET", path, {"quoteReference": quote_id})
 
-    def xclaim(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
-    ) -> httpx.Response:
+    def xclaim(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> httpx.Response:
         sent = {"Authorization": f"Bearer {XCLAIM_TOKEN}", **(headers or {})}
         return self.http.request(method, f"/xclaim{path}", json=body, headers=sent)
 

@@ -96,9 +96,7 @@ def webhook(claim: Claim, event: StoryEvent) -> bytes:
         "claimReference": claim.reference,
         "bookingReference": claim.booking.id,
         "status": status,
-        "claimDetails": [
-            {"title": "Documents", "url": f"https://staging.xclaim.example/claims/{claim.reference}"}
-        ],
+        "claimDetails": [{"title": "Documents", "url": f"https://staging.xclaim.example/claims/{claim.reference}"}],
     }
     text = json.dumps({"event": event.event, "payload": payload}, separators=(",", ":"))
     return text.replace("/", "\\/").encode()

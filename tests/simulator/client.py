@@ -30,9 +30,7 @@ class SimBooking:
 
 class SimulatorControl:
     def __init__(self, base_url: str, *, timeout: float = 10) -> None:
-        self._http = httpx.Client(
-            base_url=f"{base_url.rstrip('/')}/_control", timeout=timeout, trust_env=False
-        )
+        self._http = httpx.Client(base_url=f"{base_url.rstrip('/')}/_control", timeout=timeout, trust_env=False)
 
     def __enter__(self) -> Self:
         return self
@@ -73,9 +71,7 @@ class SimulatorControl:
     def patch_booking(self, booking_id: str, **changes: Any) -> SimBooking:
         return _booking(self._ask("PATCH", f"/bookings/{booking_id}", changes))
 
-    def notify(
-        self, booking_id: str, *, url: str, key: str, secret: str, event: str = "BOOKING_CANCELLED"
-    ) -> None:
+    def notify(self, booking_id: str, *, url: str, key: str, secret: str, event: str = "BOOKING_CANCELLED") -> None:
         """Have XCover's own webhook about a booking sent."""
         wanted = {"url": url, "key": key, "secret": secret, "event": event}
         self._ask("POST", f"/bookings/{booking_id}/notify", wanted)

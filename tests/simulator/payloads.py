@@ -151,9 +151,7 @@ def _benefits(policy: Policy) -> list[dict[str, Any]]:
     ]
 
 
-def _cancelled_quote(
-    one: Booking, policy: Policy, refunds: dict[str, Decimal], is_previewed: bool
-) -> dict[str, Any]:
+def _cancelled_quote(one: Booking, policy: Policy, refunds: dict[str, Decimal], is_previewed: bool) -> dict[str, Any]:
     cooling_off = policy.confirmed_at + COOLING_OFF if policy.confirmed_at else None
     return {
         "id": policy.id,

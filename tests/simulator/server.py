@@ -59,9 +59,7 @@ class SimulatorServer:
         app = create_app(self.state, self._sender, prefix=self._prefix)
         with listener:
             self._server = _Server(self._host, self._port, app, listener.fileno(), self.state)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(POLL,), name="simulator", daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL,), name="simulator", daemon=True)
         self._thread.start()
         self.control = SimulatorControl(self.url)
         return self

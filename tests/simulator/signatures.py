@@ -46,9 +46,7 @@ def authorization(key: str, secret: str, date: str, *, algorithm: str = "hmac-sh
     return f'Signature keyId="{key}",algorithm="{algorithm}",signature="{signed}"'
 
 
-def verify(
-    headers: Mapping[str, str], *, method: str, path: str, key: str, secret: str, now: datetime
-) -> None:
+def verify(headers: Mapping[str, str], *, method: str, path: str, key: str, secret: str, now: datetime) -> None:
     """Raise `SignatureError` unless the request was signed by the holder of the secret just now."""
     value, date = headers.get("Authorization"), headers.get("Date")
     if not value or not date:

@@ -133,9 +133,7 @@ class Sender:
             self._record(letter.booking, letter.facts, url=letter.url, outcome="refused: not this machine")
             return
         status, outcome = self._post(letter)
-        self._record(
-            letter.booking, letter.facts, url=letter.url, attempt=attempt, status=status, outcome=outcome
-        )
+        self._record(letter.booking, letter.facts, url=letter.url, attempt=attempt, status=status, outcome=outcome)
         if outcome != "taken" and attempt < letter.tries:
             wait = self._state.settings.webhook_spacing * GROWTH ** (attempt - 1)
             self._scheduler.after(wait, lambda: self._try(letter, attempt + 1))

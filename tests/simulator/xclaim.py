@@ -127,9 +127,7 @@ def _look(state: State, sender: Sender, claim: Claim) -> Answer:
         if claim.is_deleted:
             raise RefusedError(Answer(404, {"message": "Claim not found."}))
         is_just_processed = claims.look(state, claim)
-        answer = Answer(
-            202 if claim.processing == "pending" else 200, {"data": claim_payloads.version_2(claim)}
-        )
+        answer = Answer(202 if claim.processing == "pending" else 200, {"data": claim_payloads.version_2(claim)})
     if is_just_processed:
         sender.tell(claim)
     return answer

@@ -14,7 +14,7 @@ import structlog.testing
 
 from tests.gateway import BOOKING, OPERATOR, SHOP, Gateway
 from tests.recording import RecordingDatabase
-from webhook_gateway import api_client, cli
+from webhook_gateway import api_client, cli, display
 from webhook_gateway.api_client import Api
 
 NEW_KEY = "Idempotency-Key: cfar-"
@@ -203,3 +203,17 @@ def test_wait_ends_when_it_ended_badly(terminal: Terminal, monkeypatch: pytest.M
     result = terminal.run("cancel", BOOKING, "--wait")
 
     assert (result.exit_code, "aborted" in result.stdout) == (1, True)
+
+
+def test_calls_and_webhooks_are_told_in_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    at = "2026-01-02T03:04:05.000000Z"
+    call = {"kind": "call", "at": at, "step": "confirm", "outcome": "unknown", "is_doubtful": True, "attempts": 2}
+    call |= {"answer_status": 504, "key": "k-1"}
+    webhook = {"kind": "webhook", "at": at, "event": "claim.updated", "category": "Claim Paid", "status_name": None}
+    webhook |= {"verdict": None}
+
+    display.show_events(display.terminal(), [call, webhook])
+
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "2026-01-02 03:04:05 call confirm unknown, answered 504, in doubt; sent 2 time(s), key k-1" in lines
+    assert "2026-01-02 03:04:05 webhook claim.updated Claim Paid: not handled yet" in lines
