@@ -16,7 +16,7 @@ from shared.cancellations import Change, advance, lock, note
 from shared.db import Transaction, now_plus
 from shared.lifecycle import UNFINISHED, Status, Step
 from shared.models import Call, Cancellation
-from shared.money import Money
+from shared.money import Money, MoneyError
 from shared.problems import Problem, problem
 
 
@@ -24,13 +24,26 @@ from shared.problems import Problem, problem
 class RefundReport:
     """The partner says it has refunded its customer."""
 
-    refund: Money
+    amount: Decimal
+    currency: str
     reference: str
     actor: str
 
     def evidence(self) -> dict[str, Any]:
         """Return the report as stored in the timeline."""
-        return {"amount": self.refund.text, "currency": self.refund.currency, "reference": self.reference}
+        return {"amount": format(self.amount, "f"), "currency": self.currency, "reference": self.reference}
+
+    def equals(self, amount: Decimal | None, currency: str | None) -> bool:
+        """Compare numerically, in minor units; an amount finer than the currency's coins equals nothing."""
+        if amount is None or currency is None:
+            return False
+        try:
+            return Money(amount=self.amount, currency=self.currency) == Money(amount=amount, currency=currency)
+        except MoneyError:
+            return False
+
+    def __str__(self) -> str:
+        return f"{self.amount:f} {self.currency}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +69,9 @@ def report_refund(tx: Transaction, cancellation_id: UUID, report: RefundReport) 
         return _refuse(
             tx, row, report, "not-previewed", "There is no preview yet; report the refund that it will show."
         )
-    if report.refund == Money(amount=row.preview_total, currency=row.preview_currency):
+    if report.equals(row.preview_total, row.preview_currency):
         return _accept_refund(tx, row, report)
-    if _was_previewed_before(tx, row, report.refund):
+    if _was_previewed_before(tx, row, report):
         return _store_for_review(tx, row, report, "refund-of-another-round", "of an earlier preview's amount")
     expected = Money(amount=row.preview_total, currency=row.preview_currency)
     return _refuse(
@@ -66,7 +79,7 @@ def report_refund(tx: Transaction, cancellation_id: UUID, report: RefundReport) 
         row,
         report,
         "refund-mismatch",
-        f"The previewed refund is {expected}, not {report.refund.text} {report.refund.currency}.",
+        f"The previewed refund is {expected}, not {report}.",
     )
 
 
@@ -112,10 +125,10 @@ def _locked(tx: Transaction, cancellation_id: UUID) -> Cancellation:
 
 
 def _report_again(tx: Transaction, row: Cancellation, report: RefundReport) -> Verdict:
-    amount, currency = row.refund_amount or Decimal(0), row.refund_currency or ""
-    if report.refund == Money(amount=amount, currency=currency) and report.reference == row.refund_reference:
+    if report.equals(row.refund_amount, row.refund_currency) and report.reference == row.refund_reference:
         return Verdict(status=200)
-    detail = f"A refund of {amount} {currency} with reference {row.refund_reference!r} was reported before."
+    before = f"{row.refund_amount} {row.refund_currency} with reference {row.refund_reference!r}"
+    detail = f"A refund of {before} was reported before."
     return _refuse(tx, row, report, "refund-already-reported", detail)
 
 
@@ -143,7 +156,7 @@ def _accept_refund(tx: Transaction, row: Cancellation, report: RefundReport) -> 
 
 
 def _store_for_review(tx: Transaction, row: Cancellation, report: RefundReport, slug: str, why: str) -> Verdict:
-    detail = f"A refund of {report.refund} was reported {why}: that money was paid, a person must decide."
+    detail = f"A refund of {report} was reported {why}: that money was paid, a person must decide."
     values = {
         **_refund_columns(report),
         "irreversible_at": row.irreversible_at or now_plus(0),
@@ -164,20 +177,20 @@ def _refuse(tx: Transaction, row: Cancellation, report: RefundReport, slug: str,
 
 def _refund_columns(report: RefundReport) -> dict[str, Any]:
     return {
-        "refund_amount": report.refund.amount,
-        "refund_currency": report.refund.currency,
+        "refund_amount": report.amount,
+        "refund_currency": report.currency,
         "refund_reference": report.reference,
         "refund_reported_at": now_plus(0),
     }
 
 
-def _was_previewed_before(tx: Transaction, row: Cancellation, refund: Money) -> bool:
+def _was_previewed_before(tx: Transaction, row: Cancellation, report: RefundReport) -> bool:
     previews = select(Call.answer).where(
         Call.cancellation_id == row.id, Call.step == Step.PREVIEW, Call.round < row.round
     )
     return any(
-        answer
-        and answer.get("currency") == refund.currency
-        and Decimal(str(answer.get("total_refund"))) == refund.amount
+        answer is not None
+        and "total_refund" in answer
+        and report.equals(Decimal(answer["total_refund"]), answer["currency"])
         for answer in tx.session.scalars(previews)
     )

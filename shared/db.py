@@ -151,16 +151,24 @@ def insert_or_ignore(
 
 def _engine(url: str, pool_size: int) -> Engine:
     if url.startswith("sqlite"):
-        engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
+        connect_args = {"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+        engine = create_engine(url, connect_args=connect_args, hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     # Pings: after a database restart the first statement on an old connection would fail for no reason.
-    connect_args = {
+    postgresql_args: dict[str, Any] = {
         "connect_timeout": 5,
         "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
     }
-    return create_engine(url, pool_size=pool_size, max_overflow=10, pool_pre_ping=True, connect_args=connect_args)
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=10,
+        pool_pre_ping=True,
+        connect_args=postgresql_args,
+        hide_parameters=True,  # an error's text must not carry a customer's data into the log
+    )
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -14,7 +14,6 @@ from shared.config import WorkerSettings
 from shared.db import Message, now_plus
 from shared.lifecycle import TaskName
 from shared.models import Call, Cancellation, Claim, Reservation, Transition
-from shared.money import Money
 from shared.xcover.auth import Signer
 from shared.xcover.client import XCoverClient
 from tests.recording import RecordingDatabase
@@ -179,8 +178,9 @@ class World:
         self, row_id: UUID, amount: str, currency: str, reference: str = "re_1"
     ) -> caller_actions.Verdict:
         """Report a refund as the partner."""
-        refund = Money(amount=Decimal(amount), currency=currency)
-        report = caller_actions.RefundReport(refund=refund, reference=reference, actor="caller:shop")
+        report = caller_actions.RefundReport(
+            amount=Decimal(amount), currency=currency, reference=reference, actor="caller:shop"
+        )
         with self.database.transaction() as tx:
             return caller_actions.report_refund(tx, row_id, report)
 

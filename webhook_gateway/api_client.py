@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import httpx
 
-from webhook_gateway.idempotency_key import MAX_LENGTH, is_key
+from shared.idempotency import LONGEST_KEY, is_key
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
@@ -82,6 +82,6 @@ class Api:
 def _quoted(key: str) -> bytes:
     """Return a key as a structured-field string, so that no character in it needs a second thought."""
     if not is_key(key):
-        raise Misuse(f"a key has 1 to {MAX_LENGTH} visible ASCII characters, without spaces")
+        raise Misuse(f"a key has 1 to {LONGEST_KEY} visible ASCII characters, without spaces")
     escaped = key.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'.encode()

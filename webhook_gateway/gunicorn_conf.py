@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 from shared.config import EX_CONFIG, WebSettings, load
 
@@ -27,6 +28,17 @@ def on_starting(_server: object) -> None:
     load(WebSettings)
     if "GUNICORN_FD" not in os.environ:  # set during an upgrade in place, which inherits the listening socket
         _check_port()
+
+
+def pre_request(_worker: object, request: Any) -> None:
+    """Join a repeated Idempotency-Key by a comma and a space, so that it cannot pass for one key.
+
+    gunicorn's bare comma makes the legal key `a,b` of two headers `a` and `b`.
+    """
+    keys = [value for name, value in request.headers if name == "IDEMPOTENCY-KEY"]
+    if len(keys) > 1:
+        others = [header for header in request.headers if header[0] != "IDEMPOTENCY-KEY"]
+        request.headers = [*others, ("IDEMPOTENCY-KEY", ", ".join(keys))]
 
 
 def _check_port() -> None:

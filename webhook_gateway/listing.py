@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from shared.idempotency import LONGEST_KEY, is_key
 from shared.models import STATUSES, Cancellation, Claim
 from shared.problems import Problem
-from webhook_gateway.idempotency_key import MAX_LENGTH, is_key
 from webhook_gateway.resources import CancellationList, shown
 
 MOST = 200
@@ -28,7 +28,7 @@ def _status(value: str) -> str:
 
 def _key(value: str) -> str:
     if not is_key(value):
-        raise ValueError(f"must be 1 to {MAX_LENGTH} visible characters")
+        raise ValueError(f"must be 1 to {LONGEST_KEY} visible characters")
     return value
 
 
@@ -51,7 +51,7 @@ class ListQuery(BaseModel):
 
     status: Annotated[str | None, AfterValidator(_status), Field(json_schema_extra={"enum": list(STATUSES)})] = None
     booking_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = None
-    idempotency_key: Annotated[str | None, AfterValidator(_key), Field(max_length=MAX_LENGTH)] = None
+    idempotency_key: Annotated[str | None, AfterValidator(_key), Field(max_length=LONGEST_KEY)] = None
     limit: Annotated[int, BeforeValidator(_limit), Field(ge=1, le=MOST)] = 50
     cursor: Annotated[str | None, AfterValidator(_cursor), Field(description="`next_cursor` of the page before")] = None
 

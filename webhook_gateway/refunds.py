@@ -1,12 +1,14 @@
 """Reading a partner's refund report. Whether the report is right is not decided here."""
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from shared.caller_actions import RefundReport
-from shared.money import MoneyError, parse_amount
 from shared.problems import Problem
+
+AMOUNT = r"^[0-9]{1,18}(\.[0-9]{1,10})?$"
 
 
 def _printable(value: str) -> str:
@@ -20,7 +22,7 @@ class RefundReportBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    amount: Annotated[str, Field(max_length=40, description="Decimal digits, as text", examples=["22.40"])]
+    amount: Annotated[str, Field(pattern=AMOUNT, description="Decimal digits, as text", examples=["22.40"])]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217", examples=["EUR"])]
     reference: Annotated[
         str,
@@ -40,11 +42,9 @@ def parse(body: Any, *, actor: str) -> RefundReport:
         raise _invalid(
             [(".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")) for item in details]
         ) from error
-    try:
-        refund = parse_amount(report.amount, report.currency)
-    except MoneyError as error:
-        raise _invalid([("amount", str(error))]) from error
-    return RefundReport(refund=refund, reference=report.reference, actor=actor)
+    return RefundReport(
+        amount=Decimal(report.amount), currency=report.currency, reference=report.reference, actor=actor
+    )
 
 
 def _invalid(complaints: list[tuple[str, str]]) -> Problem:

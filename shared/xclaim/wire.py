@@ -69,16 +69,11 @@ def claimed_policy(body: Mapping[str, object]) -> tuple[str, str]:
 
 
 def token_from(body: object) -> str:
-    """Return the token of an exchange. Raises UnusableAnswer."""
-    return text_unlimited(_data(body), "jwt")
-
-
-def text_unlimited(entry: Object, name: str) -> str:
-    """Return a string of visible ASCII of any length, as a header can carry it."""
-    value = entry.get(name)
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value or not value:
-        raise UnusableAnswer(f"{name} is not a usable token")
-    return value
+    """Return the token of an exchange, of any length, if a header can carry it. Raises UnusableAnswer."""
+    token = _data(body).get("jwt")
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token or not token:
+        raise UnusableAnswer("jwt is not a usable token")
+    return token
 
 
 def is_about_credentials(status: int, body: object) -> bool:
@@ -86,7 +81,7 @@ def is_about_credentials(status: int, body: object) -> bool:
 
     Documented by its message alone, without a status, so a 403 that says it counts like a 401.
     """
-    said = " ".join(text for _, text in problems_in(body)).lower()
+    said = " ".join(complaint for _, complaint in problems_in(body)).lower()
     return status == 401 or (status == 403 and "failed to authenticate" in said)
 
 

@@ -183,3 +183,12 @@ def test_a_request_is_stored_and_answered_while_ringing_still_hangs(database_url
 
 def test_the_app_connects_to_nothing_when_it_is_made() -> None:
     create_app(web_settings(database_url="postgresql://nobody@127.0.0.1:1/nothing", redis_url="redis://127.0.0.1:1/0"))
+
+
+@pytest.mark.parametrize("second", ["key-1", "key-2"])
+def test_two_key_headers_are_never_taken_for_one_key(gunicorn: str, second: str) -> None:
+    headers = [("Authorization", f"Bearer {SHOP}"), ("Idempotency-Key", "key-1"), ("Idempotency-Key", second)]
+
+    answer = httpx.post(f"{gunicorn}{URL}", json={"booking_id": BOOKING}, headers=headers, trust_env=False)
+
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/idempotency-key-missing")

@@ -76,8 +76,12 @@ def answer(*, cancelled_at: str | None = None, **changes: object) -> dict[str, A
     } | changes
 
 
-DONE = {preview: answer(), confirm: answer(cancelled_at=MOMENT), cancel_now: answer(cancelled_at=MOMENT)}
-NOT_DONE = {preview: answer(cancelled_at=MOMENT), confirm: answer(), cancel_now: answer()}
+DONE: dict[Call, Any] = {
+    preview: answer(),
+    confirm: answer(cancelled_at=MOMENT),
+    cancel_now: answer(cancelled_at=MOMENT),
+}
+NOT_DONE: dict[Call, Any] = {preview: answer(cancelled_at=MOMENT), confirm: answer(), cancel_now: answer()}
 
 
 @pytest.fixture
@@ -202,7 +206,9 @@ def test_a_conflict_with_our_own_deed_in_it_is_success_told_again(http: InsurerH
 
 
 @pytest.mark.parametrize("call", DEEDS)
-@pytest.mark.parametrize("make_body", [lambda call: {"message": "conflict"}, NOT_DONE.__getitem__, lambda call: None])
+@pytest.mark.parametrize(
+    "make_body", [lambda call: {"message": "conflict"}, lambda call: NOT_DONE[call], lambda call: None]
+)
 def test_a_conflict_without_our_deed_is_a_conflict(
     http: InsurerHttp, call: Call, make_body: Callable[[Call], object]
 ) -> None:

@@ -122,7 +122,8 @@ def test_a_filtered_list_may_leave_the_booking_unsaid() -> None:
 
 
 def test_an_answer_without_a_list_is_unusable() -> None:
-    for body in (None, {}, {"data": {}}, "x"):
+    bodies: list[object] = [None, {}, {"data": {}}, "x"]
+    for body in bodies:
         with pytest.raises(UnusableAnswer):
             read_page(body, url=URL, next_link=None)
 
