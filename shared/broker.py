@@ -17,7 +17,7 @@ from shared.config import Settings
 from shared.db import Message
 from shared.lifecycle import TaskName
 
-# connect 5 < read 15 < call 20 (shared.insurer_http) < soft < hard < visibility; a test holds the order.
+# connect 5 < read 15 < call 20 (shared.insurer.transport) < soft < hard < visibility; a test holds the order.
 TASK_SOFT_LIMIT = 75
 """Seconds. A step makes at most three calls (token, booking, eligibility), each with its own deadline of 20 s."""
 TASK_HARD_LIMIT = 85

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared import calls, cancellations
 from shared.broker import TASK_SOFT_LIMIT
 from shared.db import Transaction
-from shared.insurer_errors import InsurerError, OutcomeUnknown, Refused
+from shared.insurer.errors import InsurerError, OutcomeUnknown, Refused
 from shared.lifecycle import Step
 from shared.models import Call, Cancellation
 from workers.plan import CannotGoOn

@@ -1,6 +1,6 @@
 """XClaim's eligibility check: asked at look-up, and again before the first thing that cannot be taken back."""
 
-from shared.insurer_errors import Misdirected, NotAllowed, Refused
+from shared.insurer.errors import Misdirected, NotAllowed, Refused
 from shared.lifecycle import Step
 from shared.models import Cancellation
 from workers.plan import CannotGoOn

@@ -12,7 +12,7 @@ import structlog
 from shared import cancellations, claims, milestones, webhook_events
 from shared.clock import utc_now
 from shared.db import Transaction
-from shared.insurer_errors import InsurerError, NotFound, Refused
+from shared.insurer.errors import InsurerError, NotFound, Refused
 from shared.lifecycle import Step, TaskName
 from shared.models import Claim, WebhookDelivery
 from shared.xclaim import claims as xclaim

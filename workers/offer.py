@@ -10,10 +10,10 @@ from shared import cancellations, claims, milestones
 from shared.clock import utc_now
 from shared.config import WorkerSettings
 from shared.db import Transaction, now_plus
+from shared.insurer.answers import Answer
 from shared.lifecycle import Step
 from shared.models import Call, Cancellation
 from shared.money import Money, MoneyError
-from shared.xcover.answers import Answer
 from shared.xcover.wire import Preview
 
 DATE_HEADER_STEP = timedelta(seconds=1)

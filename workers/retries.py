@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.insurer_errors import (
+from shared.insurer.errors import (
     InFlight,
     InsurerError,
     KeyConflict,

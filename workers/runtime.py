@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shared.config import WorkerSettings
 from shared.db import Database
-from shared.insurer_http import InsurerHttp
+from shared.insurer.transport import InsurerHttp
 from shared.xclaim.auth import ExchangedToken, StaticToken, TokenSource
 from shared.xclaim.client import XClaimClient
 from shared.xcover.auth import Signer

@@ -10,7 +10,9 @@ from threading import Lock
 from typing import Protocol
 
 from shared.clock import utc_now
-from shared.insurer_errors import (
+from shared.insurer.addresses import base_url as checked_base_url
+from shared.insurer.answers import refusal, unusable
+from shared.insurer.errors import (
     InsurerError,
     Misdirected,
     NotAllowed,
@@ -19,10 +21,8 @@ from shared.insurer_errors import (
     Unavailable,
     UnusableAnswer,
 )
-from shared.insurer_http import InsurerHttp, Reply, parse_json
+from shared.insurer.transport import InsurerHttp, Reply, parse_json
 from shared.xclaim import wire
-from shared.xcover.addresses import base_url as checked_base_url
-from shared.xcover.answers import refusal, unusable
 
 RENEW_BEFORE = timedelta(minutes=10)  # more than any call lasts and than two hosts' clocks differ
 UNDATED_LIFETIME = timedelta(hours=1)  # for a token that does not say; sample tokens live 14 days

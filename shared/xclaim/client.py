@@ -8,16 +8,16 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from shared.insurer_errors import UnusableAnswer
-from shared.insurer_http import InsurerHttp, Reply
+from shared.insurer.addresses import base_url as checked_base_url
+from shared.insurer.addresses import segment
+from shared.insurer.answers import Answer, refusal, unusable
+from shared.insurer.errors import UnusableAnswer
+from shared.insurer.transport import InsurerHttp, Reply
 from shared.xclaim import wire
 from shared.xclaim.auth import TokenSource
 from shared.xclaim.claims import Claim, ClaimList, Eligibility
 from shared.xclaim.listing import Listing
 from shared.xclaim.pages import Page, is_same_origin, read_page
-from shared.xcover.addresses import base_url as checked_base_url
-from shared.xcover.addresses import segment
-from shared.xcover.answers import Answer, refusal, unusable
 
 MAX_PAGES = 40  # of one list; past this, a list of everything is the wrong way to look for a claim
 

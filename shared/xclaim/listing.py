@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.insurer_errors import UnusableAnswer
+from shared.insurer.errors import UnusableAnswer
 from shared.xclaim import wire
 from shared.xclaim.claims import Claim, ClaimList
 from shared.xclaim.pages import Page

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
-from shared.insurer_errors import UnusableAnswer
+from shared.insurer.errors import UnusableAnswer
 
 CUSTOMARY_SIZES = frozenset({10, 12, 15, 20, 25, 30, 40, 50, 100, 150, 200, 250, 500, 1000})
 _MORE = ("has_more", "hasMore", "next_cursor", "nextCursor", "cursor", "next_page", "nextPage")

@@ -10,10 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from shared.insurer_errors import UnusableAnswer, problems_in
-from shared.redaction import redact_text
-from shared.xclaim.claims import Claim, ClaimEvent, Eligibility
-from shared.xcover.reading import (
+from shared.insurer.errors import UnusableAnswer, problems_in
+from shared.insurer.reading import (
     Object,
     object_at,
     optional_amount,
@@ -22,6 +20,8 @@ from shared.xcover.reading import (
     optional_text,
     text,
 )
+from shared.redaction import redact_text
+from shared.xclaim.claims import Claim, ClaimEvent, Eligibility
 
 _REFERENCE = ("claimReference", "claim_reference")
 _BOOKING = ("bookingReference", "booking_reference")

@@ -9,12 +9,12 @@ from functools import partial
 from typing import TypeVar
 
 from shared.clock import utc_now
-from shared.insurer_errors import OutcomeUnknown, UnusableAnswer
-from shared.insurer_http import InsurerHttp, Reply
+from shared.insurer.addresses import base_url as checked_base_url
+from shared.insurer.addresses import segment
+from shared.insurer.answers import Answer, refusal, unusable
+from shared.insurer.errors import OutcomeUnknown, UnusableAnswer
+from shared.insurer.transport import InsurerHttp, Reply
 from shared.xcover import wire
-from shared.xcover.addresses import base_url as checked_base_url
-from shared.xcover.addresses import segment
-from shared.xcover.answers import Answer, refusal, unusable
 from shared.xcover.auth import Signer
 from shared.xcover.bookings import Booking, Confirmation, Preview
 from shared.xcover.errors import NotAPreview, UnsafeCancelBody

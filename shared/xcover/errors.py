@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.insurer_errors import OutcomeUnknown
+from shared.insurer.errors import OutcomeUnknown
 
 
 class NotAPreview(OutcomeUnknown):

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 
-from shared.insurer_errors import Problems, UnusableAnswer, flatten_errors, problems_in
-from shared.redaction import clean_text
-from shared.xcover.bookings import Booking, Confirmation, Policy, PolicyRefund, Preview, QuoteToCancel
-from shared.xcover.reading import (
+from shared.insurer.errors import Problems, UnusableAnswer, flatten_errors, problems_in
+from shared.insurer.reading import (
     Object,
     entries,
     object_at,
@@ -18,6 +16,8 @@ from shared.xcover.reading import (
     optional_text,
     text,
 )
+from shared.redaction import clean_text
+from shared.xcover.bookings import Booking, Confirmation, Policy, PolicyRefund, Preview, QuoteToCancel
 
 __all__ = [
     "Booking",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.insurer_errors import (
+from shared.insurer.errors import (
     InFlight,
     InsurerError,
     KeyConflict,
@@ -23,12 +23,12 @@ from shared.insurer_errors import (
     Unavailable,
     UnusableAnswer,
 )
-from shared.insurer_http import InsurerHttp
+from shared.insurer.transport import InsurerHttp
 from shared.xclaim import client as client_module
 from shared.xclaim import wire
 from shared.xclaim.auth import StaticToken
 from shared.xclaim.client import XClaimClient
-from tests.integration.test_insurer_http import NOON, Turn, hang_up, say, serving
+from tests.integration.test_insurer_transport import NOON, Turn, hang_up, say, serving
 from tests.servers import free_port
 
 BOOKING = "8UHPK-ALPQT-INS"

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.insurer_errors import InsurerError, Misdirected, NotAllowed, NotSent, Throttled, Unavailable
-from shared.insurer_http import InsurerHttp
+from shared.insurer.errors import InsurerError, Misdirected, NotAllowed, NotSent, Throttled, Unavailable
+from shared.insurer.transport import InsurerHttp
 from shared.xclaim.auth import UNDATED_LIFETIME, ExchangedToken, StaticToken
 from shared.xclaim.client import XClaimClient
-from tests.integration.test_insurer_http import NOON, Stub, Turn, hang_up, say, serving
+from tests.integration.test_insurer_transport import NOON, Stub, Turn, hang_up, say, serving
 from tests.servers import free_port
 
 ELIGIBLE = say(200, {"isCustomerEligible": True})

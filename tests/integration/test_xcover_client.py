@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.insurer_errors import (
+from shared.insurer.errors import (
     InFlight,
     InsurerError,
     KeyConflict,
@@ -23,13 +23,13 @@ from shared.insurer_errors import (
     Throttled,
     Unavailable,
 )
-from shared.insurer_http import InsurerHttp
+from shared.insurer.transport import InsurerHttp
 from shared.xcover import wire
 from shared.xcover.auth import Signer
 from shared.xcover.bookings import QuoteToCancel
 from shared.xcover.client import XCoverClient
 from shared.xcover.errors import NotAPreview, UnsafeCancelBody
-from tests.integration.test_insurer_http import NOON, Stub, Turn, hang_up, say, serving
+from tests.integration.test_insurer_transport import NOON, Stub, Turn, hang_up, say, serving
 from tests.servers import free_port
 
 BOOKING = "8UHPK-ALPQT-INS"

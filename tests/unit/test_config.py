@@ -261,7 +261,9 @@ def test_a_process_that_lacks_settings_exits_78_without_a_traceback(tmp_path: Pa
 
 
 def test_printing_settings_shows_no_secret(environment: Environment) -> None:
-    environment({**WORKER, **WEB, **FLOWER, "DATABASE_URL": "postgresql://u:db-pw@h/n", "REDIS_URL": "redis://:rd-pw@h"})
+    environment(
+        {**WORKER, **WEB, **FLOWER, "DATABASE_URL": "postgresql://u:db-pw@h/n", "REDIS_URL": "redis://:rd-pw@h"}
+    )
 
     printed = " ".join(repr(load(kind)) + str(load(kind)) for kind in KINDS)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import insurer_errors
-from shared.insurer_errors import (
+from shared.insurer import errors
+from shared.insurer.errors import (
     InFlight,
     InsurerError,
     KeyConflict,
@@ -64,7 +64,7 @@ def test_flattening_is_bounded() -> None:
     for _ in range(3000):
         deep = {"a": deep}
     assert flatten_errors(deep) == (("a.a.a.a.a.a.a.a.a", "…"),)
-    assert len(flatten_errors(["x"] * 10_000)) == insurer_errors.MAX_PROBLEMS
+    assert len(flatten_errors(["x"] * 10_000)) == errors.MAX_PROBLEMS
 
 
 def test_a_body_without_errors_complains_with_its_message() -> None:

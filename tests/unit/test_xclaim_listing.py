@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.insurer_errors import UnusableAnswer
+from shared.insurer.errors import UnusableAnswer
 from shared.xclaim.listing import Listing
 from shared.xclaim.pages import is_same_origin, read_page
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.insurer_errors import UnusableAnswer
+from shared.insurer.errors import UnusableAnswer
 from shared.xclaim import wire
 from shared.xclaim.wire import NotAClaimEvent, parse_event
 

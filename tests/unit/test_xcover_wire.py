@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.insurer_errors import UnusableAnswer
-from shared.insurer_http import parse_json
+from shared.insurer.errors import UnusableAnswer
+from shared.insurer.transport import parse_json
 from shared.xcover import wire
 from shared.xcover.bookings import QuoteToCancel
 

@@ -24,7 +24,7 @@ import httpcore
 import httpx
 
 from shared.clock import utc_now
-from shared.insurer_errors import NotSent, OutcomeUnknown, Unavailable
+from shared.insurer.errors import NotSent, OutcomeUnknown, Unavailable
 from shared.redaction import redact_text
 
 CONNECT_TIMEOUT = 5.0  # seconds; the vendor asks for 5 or more, and trying to connect again costs nothing

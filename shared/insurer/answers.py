@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from shared.insurer_errors import (
+from shared.insurer.errors import (
     InsurerError,
     OutcomeUnknown,
     Problems,
@@ -18,7 +18,7 @@ from shared.insurer_errors import (
     error_for_status,
     problems_in,
 )
-from shared.insurer_http import Reply
+from shared.insurer.transport import Reply
 from shared.redaction import redact
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote, urlsplit
 
-from shared.insurer_errors import Refused
+from shared.insurer.errors import Refused
 
 MAX_IDENTIFIER = 200  # characters; the longest in use, a UUID, has 36
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from shared.insurer_errors import UnusableAnswer
+from shared.insurer.errors import UnusableAnswer
 from shared.money import NotAnAmount, parse_decimal
 from shared.redaction import clean_text
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
-from shared import insurer_http
-from shared.insurer_errors import InsurerError, NotSent, OutcomeUnknown, Unavailable
-from shared.insurer_http import InsurerHttp, Reply, Timeouts, parse_json
+from shared.insurer import transport
+from shared.insurer.errors import InsurerError, NotSent, OutcomeUnknown, Unavailable
+from shared.insurer.transport import InsurerHttp, Reply, Timeouts, parse_json
 from tests.servers import free_port
 
 DATE = "Tue, 08 Apr 2025 12:00:00 GMT"
@@ -244,7 +244,7 @@ def test_a_bad_date_is_no_date(http: InsurerHttp, date: str) -> None:
         ("0", 0.0),
         ("Tue, 08 Apr 2025 12:00:30 GMT", 30.0),
         ("Tue, 08 Apr 2025 11:00:00 GMT", 0.0),
-        ("999999999", insurer_http.MAX_RETRY_AFTER),
+        ("999999999", transport.MAX_RETRY_AFTER),
         ("-5", None),
         ("soon", None),
         ("", None),
@@ -266,7 +266,7 @@ def test_redirects_are_not_followed_and_cookies_not_kept(http: InsurerHttp) -> N
 
 
 def test_a_body_beyond_the_limit_is_not_read(http: InsurerHttp) -> None:
-    with serving(say(200, raw=b'"' + b"x" * insurer_http.MAX_BODY + b'"')) as stub:
+    with serving(say(200, raw=b'"' + b"x" * transport.MAX_BODY + b'"')) as stub:
         reply = ask(http, stub.url)
     assert (reply.json, reply.excerpt) == (None, "(too large)")
 
