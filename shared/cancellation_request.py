@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -30,9 +30,22 @@ def _storable(value: Any) -> Any:
         raise ValueError("must be plain JSON without NaN, Infinity or lone surrogates") from error
     if size > MAX_FREE_FORM_BYTES:
         raise ValueError(f"must not be larger than {MAX_FREE_FORM_BYTES} bytes of JSON")
-    if "\\u0000" in text:
+    if any("\0" in string for string in _strings_in(value)):
         raise ValueError("must not contain NUL characters")
     return value
+
+
+def _strings_in(value: Any) -> Iterator[str]:
+    """Yield every text in a JSON value, names included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            yield from _strings_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings_in(inner)
 
 
 VendorId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

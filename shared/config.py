@@ -6,7 +6,7 @@ One class per kind of process, so that a process asks only for what it uses.
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
@@ -26,7 +26,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def _duration(value: object) -> object:
     """Read `90`, `90s`, `5m`, `1h` or `14d`."""
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+)([smhd]?)", value.strip())):
+    if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,9})([smhd]?)", value.strip())):
         return timedelta(seconds=int(match[1]) * _UNITS[match[2] or "s"])
     if isinstance(value, timedelta):
         return value
@@ -38,10 +38,17 @@ def _comma_separated(value: object) -> object:
 
 
 def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not _is_address(value, schemes={"http", "https"}):
         raise ValueError("must be an http:// or https:// address")
     return value
+
+
+def _is_address(value: str, *, schemes: Set[str]) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in schemes and bool(parts.hostname)
+    except ValueError:  # its text repeats the value, which can hold a password
+        return False
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -63,7 +70,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", hide_input_in_errors=True)
 
-    database_url: str = "sqlite:///var/cfar.db"
+    database_url: SecretStr = SecretStr("sqlite:///var/cfar.db")
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     redis_tls_verify: bool = True
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -71,26 +78,27 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _known_database(cls, value: str) -> str:
+    def _known_database(cls, value: SecretStr) -> SecretStr:
         """Turn what platforms hand out into what SQLAlchemy reads."""
+        url = value.get_secret_value()
         for scheme in ("postgres://", "postgresql://", "postgresql+psycopg://"):
-            if value.startswith(scheme):
-                return "postgresql+psycopg://" + value.removeprefix(scheme)
-        if value.startswith("sqlite:///"):
+            if url.startswith(scheme):
+                return SecretStr("postgresql+psycopg://" + url.removeprefix(scheme))
+        if url.startswith("sqlite:///"):
             return value
         raise ValueError("must start with postgresql://, postgres:// or sqlite:///")
 
     @field_validator("redis_url")
     @classmethod
     def _known_broker(cls, value: SecretStr) -> SecretStr:
-        if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss"}:
+        if not _is_address(value.get_secret_value(), schemes={"redis", "rediss"}):
             raise ValueError("must start with redis:// or rediss://")
         return value
 
     @classmethod
     def broken_rules(cls, given: Mapping[str, str]) -> list[str]:
         """Return what is wrong between several variables; looked at even when single ones are wrong too."""
-        if given.get("DYNO") and given.get("DATABASE_URL", "sqlite:").startswith("sqlite:"):
+        if given.get("DYNO") and (given.get("DATABASE_URL") or "sqlite:").startswith("sqlite:"):
             return ["DATABASE_URL: SQLite is refused where DYNO is set, such disks do not last: use postgresql://"]
         return []
 
@@ -197,8 +205,9 @@ def load(kind: type[AnySettings]) -> AnySettings:
         _exit_with(problems_of(error) + problems)
     if problems:
         _exit_with(problems)
-    if settings.database_url.startswith("sqlite:///"):
-        Path(settings.database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    url = settings.database_url.get_secret_value()
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     return settings
 
 

@@ -36,4 +36,5 @@ def reached(
 
 
 def _plain(word: str) -> str:
-    return re.sub(r"[^a-z0-9]+", " ", word.lower()).strip()
+    letters = re.sub(r"[\W_]+", " ", word.casefold()).strip()
+    return letters or word  # of nothing but punctuation: itself, or all such words would be one

@@ -31,7 +31,7 @@ def create_app(settings: WebSettings, *, database: Database | None = None) -> Fl
 
 def _configured_database(settings: WebSettings) -> Database:
     doorbell = Doorbell(partial(broker.publish, broker.create_celery(settings)))
-    return Database(settings.database_url, publish=doorbell.ring)
+    return Database(settings.database_url.get_secret_value(), publish=doorbell.ring)
 
 
 def _with_safe_headers(response: Response) -> Response:

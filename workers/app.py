@@ -37,7 +37,8 @@ def _read_worker_settings(**_signal: Any) -> None:
     worker_settings = load(WorkerSettings)
 
     def build() -> Runtime:
-        database = Database(worker_settings.database_url, publish=lambda messages: broker.publish(app, messages))
+        url = worker_settings.database_url.get_secret_value()
+        database = Database(url, publish=lambda messages: broker.publish(app, messages))
         return connect(worker_settings, database)
 
     configure(build)

@@ -40,7 +40,7 @@ def make_plan(request: CancellationRequest, booking: Booking) -> Plan:
     quotes = _quotes_to_cancel(request, policies, claimed)
     for quote in quotes:
         _check_can_be_cancelled(policies[quote["id"]])
-    if claimed and policies[claimed].cancelled_at is not None:
+    if claimed and _is_cancelled(policies[claimed]):
         detail = f"Policy {claimed} is already cancelled; a cancelled policy cannot be claimed."
         raise CannotGoOn("policy-already-cancelled", detail, quote_id=claimed)
     cancelled = {quote["id"] for quote in quotes}
@@ -83,8 +83,12 @@ def _check_in_booking(quote_ids: Sequence[str], policies: dict[str, Policy]) -> 
             raise CannotGoOn("policy-not-in-booking", detail, quote_id=quote_id)
 
 
+def _is_cancelled(policy: Policy) -> bool:
+    return policy.cancelled_at is not None or policy.status == "CANCELLED"
+
+
 def _check_can_be_cancelled(policy: Policy) -> None:
-    if policy.cancelled_at is not None or policy.status == "CANCELLED":
+    if _is_cancelled(policy):
         detail = f"Policy {policy.id} is already cancelled."
         raise CannotGoOn("policy-already-cancelled", detail, quote_id=policy.id, policy_status=policy.status)
     if policy.can_be_cancelled is not True:

@@ -16,6 +16,7 @@ from shared.insurer.errors import (
     Unavailable,
 )
 from shared.lifecycle import Step
+from shared.xcover.errors import CancelledInstead
 from shared.xcover.wire import complains_of_reasons
 
 LONGEST_WAIT = 300.0
@@ -79,7 +80,9 @@ def decide(
         case Throttled():
             return Postpone(seconds=max(error.retry_after or 0.0, 1.0) + jitter, counts=False)
         case InFlight():
-            return Postpone(seconds=min(2.0 ** (tries - 1), LONGEST_LOCK))
+            return Postpone(seconds=min(2.0 ** min(tries - 1, 16), LONGEST_LOCK))
+        case CancelledInstead():
+            return Park("outcome-unsettled")
         case OutcomeUnknown() if step is Step.CLAIM and not is_read:
             return ReadBack()  # XClaim documents no keys: repeating blindly could claim twice
         case NotSent() | Unavailable() | OutcomeUnknown():

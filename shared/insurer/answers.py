@@ -62,6 +62,11 @@ def unusable(
     """Return the error for a success, or a 409, whose body is not what was asked for, for this reason."""
     succeeded: type[InsurerError] = Unavailable if is_read else unknown
     kind = succeeded if 200 <= reply.status < 300 else error_for_status(reply.status, is_read=is_read)
+    return answered(kind, attempted, reply, reason)
+
+
+def answered(kind: type[InsurerError], attempted: str, reply: Reply, reason: UnusableAnswer) -> InsurerError:
+    """Return this kind of error for a body that is, for this reason, not what was asked for."""
     problems = (("", str(reason)), *problems_in(reply.json))
     return _error(kind, attempted, reply, problems=problems, retry_after=reply.retry_after)
 

@@ -33,7 +33,7 @@ def _migrate(connection: Connection) -> None:
 
 
 def _url() -> str:
-    return str(context.config.attributes.get("url") or load(Settings).database_url)
+    return str(context.config.attributes.get("url") or load(Settings).database_url.get_secret_value())
 
 
 given: Connection | None = context.config.attributes.get("connection")

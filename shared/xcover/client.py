@@ -11,13 +11,13 @@ from typing import TypeVar
 from shared.clock import utc_now
 from shared.insurer.addresses import base_url as checked_base_url
 from shared.insurer.addresses import segment
-from shared.insurer.answers import Answer, refusal, unusable
+from shared.insurer.answers import Answer, answered, refusal, unusable
 from shared.insurer.errors import OutcomeUnknown, UnusableAnswer
 from shared.insurer.transport import InsurerHttp, Reply
 from shared.xcover import wire
 from shared.xcover.auth import Signer
 from shared.xcover.bookings import Booking, Confirmation, Preview
-from shared.xcover.errors import NotAPreview, UnsafeCancelBody
+from shared.xcover.errors import CancelledInstead, NotAPreview, ShowsCancelled, UnsafeCancelBody
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class XCoverClient:
         (with nothing sent) when the body does not say that it is one, and the errors of a deed.
         """
         attempted = f"preview the cancellation of booking {booking_id}"
-        content = _cancel_body(body, preview=True)
+        content = _preview_body(body)
         return self._deed(
             attempted,
             self._url(attempted, booking_id, "/cancel"),
@@ -92,22 +92,6 @@ class XCoverClient:
         url = self._url(attempted, booking_id, tail)
         return self._deed(attempted, url, b"{}", idempotency_key=idempotency_key, read=read)
 
-    def cancel_now(self, booking_id: str, body: Mapping[str, object], *, idempotency_key: str) -> Answer[Confirmation]:
-        """Cancel at once, without a preview; `body` comes from `wire.immediate_request`. Irreversible.
-
-        The only method that lets an explicit `"preview": false` out. Judges the answer as `confirm` does.
-        """
-        attempted = f"cancel booking {booking_id} at once"
-        content = _cancel_body(body, preview=False)
-        read = partial(
-            wire.confirmation_from,
-            booking_id=booking_id,
-            quote_ids=wire.quotes_named_in(body),
-            cancellation_id=None,
-        )
-        url = self._url(attempted, booking_id, "/cancel")
-        return self._deed(attempted, url, content, idempotency_key=idempotency_key, read=read)
-
     def close(self) -> None:
         """Close the connections, shared ones too."""
         self._http.close()
@@ -130,6 +114,8 @@ class XCoverClient:
             raise refusal(attempted, reply, is_read=False)
         try:
             value = read(reply.json)
+        except ShowsCancelled as reason:
+            raise answered(CancelledInstead, attempted, reply, reason) from reason
         except UnusableAnswer as reason:
             raise unusable(attempted, reply, reason, is_read=False, unknown=unknown) from reason
         return _answer(value, reply)
@@ -160,13 +146,12 @@ def _answer(value: T, reply: Reply) -> Answer[T]:
     )
 
 
-def _cancel_body(body: Mapping[str, object], *, preview: bool) -> bytes:
+def _preview_body(body: Mapping[str, object]) -> bytes:
     """Return the bytes to send, after reading them back: what counts is what leaves, not what was meant.
 
     Keys are sorted so that a repeat is the same bytes, even if a database has kept the body in another order.
     """
     content = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
-    if wire.says_preview(json.loads(content)) is not preview:
-        meant = "a preview" if preview else "an immediate cancellation"
-        raise UnsafeCancelBody(f"nothing was sent: the body does not say plainly that it is {meant}")
+    if wire.says_preview(json.loads(content)) is not True:
+        raise UnsafeCancelBody("nothing was sent: the body does not say plainly that it is a preview")
     return content

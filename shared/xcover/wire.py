@@ -18,6 +18,7 @@ from shared.insurer.reading import (
 )
 from shared.redaction import clean_text
 from shared.xcover.bookings import Booking, Confirmation, Policy, PolicyRefund, Preview, QuoteToCancel
+from shared.xcover.errors import ShowsCancelled
 
 __all__ = [
     "Booking",
@@ -31,7 +32,6 @@ __all__ = [
     "confirmation_from",
     "evidence_in",
     "flatten_errors",
-    "immediate_request",
     "preview_from",
     "preview_request",
     "quotes_named_in",
@@ -46,14 +46,13 @@ def preview_request(
 
     Without reasons, for partners whose integration rejects that field (see `complains_of_reasons`).
     """
-    return _request(quotes, preview=True, refund_required=refund_required, with_reasons=with_reasons)
-
-
-def immediate_request(
-    quotes: Sequence[QuoteToCancel], *, refund_required: bool | None, with_reasons: bool = True
-) -> dict[str, object]:
-    """Return the body that cancels these policies at once and for good. Raises ValueError for none."""
-    return _request(quotes, preview=False, refund_required=refund_required, with_reasons=with_reasons)
+    if not quotes:
+        raise ValueError("a cancellation names its policies: a body that names none is taken for all of them")
+    body: dict[str, object] = {
+        "preview": True,
+        "quotes": [_named(quote, with_reason=with_reasons) for quote in quotes],
+    }
+    return body if refund_required is None else {**body, "refund_required": refund_required}
 
 
 def says_preview(body: object) -> bool | None:
@@ -98,7 +97,7 @@ def preview_from(body: object, *, booking_id: str, quote_ids: Collection[str]) -
     refunds = _refunds(package)
     for refund in _asked_for(refunds, quote_ids):
         if refund.cancelled_at is not None:
-            raise UnusableAnswer(f"not a preview: cancelled_at is set on {refund.quote_id}, it is cancelled")
+            raise ShowsCancelled(f"not a preview: cancelled_at is set on {refund.quote_id}, it is cancelled")
     confirm_before = optional_instant(package, "confirm_before")
     total_refund = optional_amount(package, "total_refund")
     if optional_text(package, "cancellation_id") is None or confirm_before is None:
@@ -155,18 +154,6 @@ def evidence_in(body: object) -> dict[str, object]:
     kept["quotes"] = [_kept(quote, wanted + dated) for quote in listed[:50]]
     kept["problems"] = [list(pair) for pair in problems_in(body)]
     return kept
-
-
-def _request(
-    quotes: Sequence[QuoteToCancel], *, preview: bool, refund_required: bool | None, with_reasons: bool
-) -> dict[str, object]:
-    if not quotes:
-        raise ValueError("a cancellation names its policies: a body that names none is taken for all of them")
-    body: dict[str, object] = {
-        "preview": preview,
-        "quotes": [_named(quote, with_reason=with_reasons) for quote in quotes],
-    }
-    return body if refund_required is None else {**body, "refund_required": refund_required}
 
 
 def _named(quote: QuoteToCancel, *, with_reason: bool) -> dict[str, object]:

@@ -28,7 +28,7 @@ from shared.xcover import wire
 from shared.xcover.auth import Signer
 from shared.xcover.bookings import QuoteToCancel
 from shared.xcover.client import XCoverClient
-from shared.xcover.errors import NotAPreview, UnsafeCancelBody
+from shared.xcover.errors import CancelledInstead, NotAPreview, UnsafeCancelBody
 from tests.integration.test_insurer_transport import NOON, Stub, Turn, hang_up, say, serving
 from tests.servers import free_port
 
@@ -38,7 +38,6 @@ OTHER = "201eb11b-4494-40e8-97fa-e107c76501bf"
 CANCELLATION = "90o3N-fIexx-Zw2bd-CCL"
 MOMENT = "2021-01-07T18:19:04.222570Z"
 PREVIEW = wire.preview_request([QuoteToCancel(id=QUOTE, reason="No longer travelling")], refund_required=None)
-AT_ONCE = wire.immediate_request([QuoteToCancel(id=QUOTE)], refund_required=None)
 
 Call = Callable[[XCoverClient], Any]
 
@@ -55,11 +54,7 @@ def confirm(client: XCoverClient) -> Any:
     return client.confirm(BOOKING, CANCELLATION, quote_ids=[QUOTE], idempotency_key="key-2")
 
 
-def cancel_now(client: XCoverClient) -> Any:
-    return client.cancel_now(BOOKING, AT_ONCE, idempotency_key="key-3")
-
-
-DEEDS = [preview, confirm, cancel_now]
+DEEDS = [preview, confirm]
 
 
 def answer(*, cancelled_at: str | None = None, **changes: object) -> dict[str, Any]:
@@ -79,9 +74,8 @@ def answer(*, cancelled_at: str | None = None, **changes: object) -> dict[str, A
 DONE: dict[Call, Any] = {
     preview: answer(),
     confirm: answer(cancelled_at=MOMENT),
-    cancel_now: answer(cancelled_at=MOMENT),
 }
-NOT_DONE: dict[Call, Any] = {preview: answer(cancelled_at=MOMENT), confirm: answer(), cancel_now: answer()}
+NOT_DONE: dict[Call, Any] = {preview: answer(cancellation_id=None), confirm: answer()}
 
 
 @pytest.fixture
@@ -166,12 +160,6 @@ def test_a_confirmation_leaves_with_an_empty_object_to_the_address_with_the_id(h
     assert found.value.policies[0].cancelled_at == datetime(2021, 1, 7, 18, 19, 4, 222570, tzinfo=UTC)
 
 
-def test_an_immediate_cancellation_says_so_explicitly(http: InsurerHttp) -> None:
-    found, stub = outcome(http, cancel_now, say(200, answer(cancelled_at=MOMENT)))
-    assert stub.seen[0].json == {"preview": False, "quotes": [{"id": QUOTE}]}
-    assert found.value.total_refund == Decimal("22.4")
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -188,13 +176,6 @@ def test_an_immediate_cancellation_says_so_explicitly(http: InsurerHttp) -> None
 def test_no_body_that_might_cancel_leaves_under_the_name_of_a_preview(http: InsurerHttp, body: dict[str, Any]) -> None:
     with serving() as stub, pytest.raises(UnsafeCancelBody):
         a_client(stub.url, http).preview(BOOKING, body, idempotency_key="k")
-    assert (stub.seen, stub.connections) == ([], 0)
-
-
-@pytest.mark.parametrize("body", [{}, {"preview": None}, {"preview": 0}, {"preview": True}])
-def test_an_immediate_cancellation_must_be_called_one_in_its_body(http: InsurerHttp, body: dict[str, Any]) -> None:
-    with serving() as stub, pytest.raises(UnsafeCancelBody):
-        a_client(stub.url, http).cancel_now(BOOKING, body, idempotency_key="k")
     assert (stub.seen, stub.connections) == ([], 0)
 
 
@@ -215,21 +196,23 @@ def test_a_conflict_without_our_deed_is_a_conflict(
     assert type(failure(http, call, say(409, make_body(call)))) is KeyConflict
 
 
-@pytest.mark.parametrize("body", [answer(cancelled_at=MOMENT), answer(cancellation_id=None), {}, answer(id="other")])
+@pytest.mark.parametrize("body", [answer(cancellation_id=None), {}, answer(id="other")])
 def test_a_success_that_is_not_a_preview_has_to_be_settled(http: InsurerHttp, body: dict[str, Any]) -> None:
     error = failure(http, preview, say(200, body))
     assert type(error) is NotAPreview
     assert isinstance(error, OutcomeUnknown)
 
 
-def test_a_preview_that_cancelled_for_real_says_so(http: InsurerHttp) -> None:
-    error = failure(http, preview, say(200, answer(cancelled_at=MOMENT)))
+@pytest.mark.parametrize("status", [200, 409])
+def test_a_preview_that_cancelled_for_real_says_so(http: InsurerHttp, status: int) -> None:
+    error = failure(http, preview, say(status, answer(cancelled_at=MOMENT)))
+    assert type(error) is CancelledInstead
     assert "cancelled_at is set" in str(error)
     assert MOMENT in json.dumps(error.evidence)
     assert "someone" not in json.dumps(error.evidence)
 
 
-@pytest.mark.parametrize("call", [confirm, cancel_now])
+@pytest.mark.parametrize("call", [confirm])
 @pytest.mark.parametrize(
     "turn",
     [

@@ -346,7 +346,7 @@ def test_where_disks_do_not_last_postgresql_is_taken(kind: type[Settings], envir
 def test_the_database_is_read_as_platforms_hand_it_out(given: str, read: str, environment: Environment) -> None:
     environment({"DATABASE_URL": given})
 
-    assert load(Settings).database_url == read
+    assert load(Settings).database_url.get_secret_value() == read
 
 
 def test_the_directory_of_an_sqlite_file_is_made(environment: Environment, tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from itertools import pairwise
 
 import pytest
 
-from shared import broker, insurer_http, webhook_events
+from shared import broker, webhook_events
 from shared.cancellations import LEASE_SECONDS, MESSAGE_PATIENCE
+from shared.config import Settings
+from shared.insurer import transport
 from workers import attempt, cancel_booking, offer, retries, sweep
 
 CALLS_OF_A_STEP = 3
@@ -15,9 +17,9 @@ XCOVER_REMEMBERS_KEYS = 48 * 3600
 
 def test_each_limit_ends_before_the_next_one_out() -> None:
     limits = [
-        ("connect", insurer_http.CONNECT_TIMEOUT),
-        ("read", insurer_http.READ_TIMEOUT),
-        ("call deadline", insurer_http.CALL_DEADLINE),
+        ("connect", transport.CONNECT_TIMEOUT),
+        ("read", transport.READ_TIMEOUT),
+        ("call deadline", transport.CALL_DEADLINE),
         ("task soft limit", broker.TASK_SOFT_LIMIT),
         ("task hard limit", broker.TASK_HARD_LIMIT),
         ("visibility timeout", broker.VISIBILITY_TIMEOUT),
@@ -26,13 +28,13 @@ def test_each_limit_ends_before_the_next_one_out() -> None:
     assert [(inner, outer) for inner, outer in pairwise(limits) if inner[1] >= outer[1]] == []
 
 
-@pytest.mark.parametrize("timeout", [insurer_http.WRITE_TIMEOUT, insurer_http.POOL_TIMEOUT])
+@pytest.mark.parametrize("timeout", [transport.WRITE_TIMEOUT, transport.POOL_TIMEOUT])
 def test_every_part_of_a_call_ends_before_the_call(timeout: float) -> None:
-    assert timeout < insurer_http.CALL_DEADLINE
+    assert timeout < transport.CALL_DEADLINE
 
 
 def test_a_steps_calls_end_before_the_task() -> None:
-    assert CALLS_OF_A_STEP * insurer_http.CALL_DEADLINE < broker.TASK_SOFT_LIMIT
+    assert CALLS_OF_A_STEP * transport.CALL_DEADLINE < broker.TASK_SOFT_LIMIT
 
 
 def test_three_renewals_may_fail_before_a_lease_runs_out() -> None:
@@ -42,7 +44,7 @@ def test_three_renewals_may_fail_before_a_lease_runs_out() -> None:
 def test_a_lease_is_renewed_for_as_long_as_a_steps_calls_may_take() -> None:
     renewals = int(broker.TASK_SOFT_LIMIT / attempt.RENEW_EVERY)
 
-    assert renewals * attempt.RENEW_EVERY + LEASE_SECONDS > CALLS_OF_A_STEP * insurer_http.CALL_DEADLINE
+    assert renewals * attempt.RENEW_EVERY + LEASE_SECONDS > CALLS_OF_A_STEP * transport.CALL_DEADLINE
 
 
 def test_a_hung_task_loses_its_row_before_the_next_worker_gets_its_message() -> None:
@@ -54,7 +56,7 @@ def test_a_dead_workers_step_is_rung_for_within_13_seconds() -> None:
 
 
 def test_a_webhooks_lease_outlives_its_only_fetch() -> None:
-    assert webhook_events.HANDLING_LEASE > 2 * insurer_http.CALL_DEADLINE
+    assert webhook_events.HANDLING_LEASE > 2 * transport.CALL_DEADLINE
 
 
 def test_a_message_is_given_more_time_than_a_sweep_takes_to_come_again() -> None:
@@ -62,7 +64,7 @@ def test_a_message_is_given_more_time_than_a_sweep_takes_to_come_again() -> None
 
 
 def test_an_unread_sweep_expires_before_it_piles_up() -> None:
-    celery = broker.create_celery(broker.Settings())
+    celery = broker.create_celery(Settings())
     (entry,) = [entry for entry in celery.conf.beat_schedule.values() if entry["task"] == "sweep.ring"]
 
     assert entry["schedule"] == broker.SWEEP_EVERY
@@ -70,7 +72,7 @@ def test_an_unread_sweep_expires_before_it_piles_up() -> None:
 
 
 def test_celery_is_told_these_limits() -> None:
-    conf = broker.create_celery(broker.Settings()).conf
+    conf = broker.create_celery(Settings()).conf
 
     assert conf.task_soft_time_limit == broker.TASK_SOFT_LIMIT
     assert conf.task_time_limit == broker.TASK_HARD_LIMIT
@@ -88,8 +90,8 @@ def test_a_key_is_given_up_before_xcover_forgets_it() -> None:
 
 
 def test_our_own_key_is_waited_for_longer_than_a_call_can_take() -> None:
-    assert retries.LONGEST_LOCK > insurer_http.CALL_DEADLINE
+    assert retries.LONGEST_LOCK > transport.CALL_DEADLINE
 
 
 def test_short_offers_are_not_renewed_faster_than_a_step_is_waited_for() -> None:
-    assert offer.SHORTEST_RENEWAL > insurer_http.CALL_DEADLINE
+    assert offer.SHORTEST_RENEWAL > transport.CALL_DEADLINE

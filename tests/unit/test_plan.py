@@ -10,9 +10,9 @@ from shared.xcover.wire import Booking, Policy
 from workers.plan import CannotGoOn, Plan, make_plan
 
 CANCELLED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-NORMAL = "look_up preview refund confirm".split()
+NORMAL = ["look_up", "preview", "refund", "confirm"]
 CLAIM_LAST = [*NORMAL, "claim"]
-CLAIM_FIRST = "look_up preview claim refund confirm".split()
+CLAIM_FIRST = ["look_up", "preview", "claim", "refund", "confirm"]
 
 
 def policy(policy_id: str, **changes: Any) -> Policy:
