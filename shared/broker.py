@@ -11,7 +11,6 @@ from uuid import UUID
 import structlog
 from celery import Celery
 from kombu import Queue
-from kombu.exceptions import OperationalError
 
 from shared.config import Settings
 from shared.db import Message
@@ -58,7 +57,7 @@ def publish(app: Celery, messages: Sequence[Message]) -> bool:
         with app.producer_pool.acquire(block=True, timeout=CONNECT_TIMEOUT) as producer:
             for task, row_id in messages:
                 _send(app, task, row_id, producer)
-    except (OperationalError, OSError) as error:
+    except Exception as error:
         log.warning("publish_failed", messages=len(messages), error=type(error).__name__, next="the sweeper rings")
         return False
     return True

@@ -134,7 +134,8 @@ def _report_again(tx: Transaction, row: Cancellation, report: RefundReport) -> V
 
 def _accept_refund(tx: Transaction, row: Cancellation, report: RefundReport) -> Verdict:
     values = {**_refund_columns(report), "irreversible_at": row.irreversible_at or now_plus(0)}
-    if row.next_step == Step.REFUND and row.status in UNFINISHED:
+    gave_up = row.status == Status.NEEDS_REVIEW and (row.problem or {}).get("type") == "/problems/refund-not-reported"
+    if row.next_step == Step.REFUND and (row.status in UNFINISHED or gave_up):
         change = Change(
             event="refund_reported", actor=report.actor, reason="the refund is reported", status=Status.IN_PROGRESS,
             done=[*row.done_steps, Step.REFUND.value], values=values, details=report.evidence(),

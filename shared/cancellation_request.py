@@ -3,16 +3,23 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.config import AcceptingSettings
 from shared.lifecycle import ClaimWhen, Journey
+from shared.nesting import MAX_DEPTH, is_nested_deeper
 from shared.problems import Problem
+from shared.redaction import clean_text
 
 MAX_FREE_FORM_BYTES = 16_384
 """Limit of `metadata` and of `section_fields`, each."""
+MAX_ERRORS = 50
+"""Wrong fields named in one refusal: a person reads them, and a refusal must not outgrow its request."""
+MAX_FIELD_NAME = 100
+"""Characters of a wrong field's path; an unknown field's name is the sender's own."""
 
 
 def _printable(value: str) -> str:
@@ -21,12 +28,14 @@ def _printable(value: str) -> str:
     return value
 
 
-def _storable(value: Any) -> Any:
-    """Refuse what no database text can hold, anywhere inside a free-form value."""
+def _storable(value: Any, *, level: int) -> Any:
+    """Refuse what no database text can hold, anywhere inside a free-form value `level` levels into the body."""
+    if is_nested_deeper(value, than=MAX_DEPTH - level):
+        raise ValueError(f"must not nest the body deeper than {MAX_DEPTH} levels")
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
         size = len(text.encode())
-    except (ValueError, RecursionError, UnicodeEncodeError) as error:
+    except (TypeError, ValueError, UnicodeEncodeError) as error:  # TypeError: kombu revives decimals, UUIDs and bytes
         raise ValueError("must be plain JSON without NaN, Infinity or lone surrogates") from error
     if size > MAX_FREE_FORM_BYTES:
         raise ValueError(f"must not be larger than {MAX_FREE_FORM_BYTES} bytes of JSON")
@@ -53,7 +62,7 @@ Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_prin
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
 class QuoteToCancel(_Part):
@@ -75,7 +84,7 @@ class ClaimTerms(_Part):
     quote_id: VendorId | None = None
     claim_type_id: VendorId | None = None
     language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] = "en"
-    section_fields: Annotated[list[Any], AfterValidator(_storable)] = []
+    section_fields: Annotated[list[Any], AfterValidator(partial(_storable, level=2))] = []
     when: Annotated[ClaimWhen | None, Field(strict=False)] = None
 
 
@@ -88,7 +97,7 @@ class CancellationRequest(_Part):
     refund: RefundTerms = RefundTerms()
     refund_required: bool | None = None
     claim: ClaimTerms | None = None
-    metadata: Annotated[dict[str, Any], AfterValidator(_storable)] = {}
+    metadata: Annotated[dict[str, Any], AfterValidator(partial(_storable, level=1))] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> "CancellationRequest":
@@ -97,6 +106,18 @@ class CancellationRequest(_Part):
         if self.journey is Journey.CANCEL and self.claim is not None:
             raise ValueError("claim: the journey 'cancel' submits no claim; leave one of the two out")
         return self
+
+
+class RoundedNumber(float):
+    """A number that a float holds only roughly; `written` is how it was sent."""
+
+    written: str
+
+    def __new__(cls, written: str) -> Self:
+        """Read the number, and remember it as written."""
+        number = super().__new__(cls, written)
+        number.written = written
+        return number
 
 
 def parse(body: Any, *, settings: AcceptingSettings) -> CancellationRequest:
@@ -111,9 +132,23 @@ def parse(body: Any, *, settings: AcceptingSettings) -> CancellationRequest:
 
 
 def fingerprint(body: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a body as sent; key order and white space aside."""
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str)
+    """Return the SHA-256 of a body as sent; key order and white space aside, numbers exactly."""
+    try:
+        canonical = json.dumps(_exact(body), sort_keys=True, separators=(",", ":"), default=str)
+    except (RecursionError, TypeError, ValueError):
+        canonical = "cannot be written out"  # and cannot be accepted either; only refusals come here
     return hashlib.sha256(canonical.encode(errors="backslashreplace")).hexdigest()
+
+
+def _exact(value: Any) -> Any:
+    """Return a copy in which two numbers that one float stands for differ; no accepted text holds a NUL."""
+    if isinstance(value, RoundedNumber):
+        return f"\0{value.written}"
+    if isinstance(value, dict):
+        return {name: _exact(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_exact(inner) for inner in value]
+    return value
 
 
 def _with_defaults(request: CancellationRequest, settings: AcceptingSettings) -> CancellationRequest:
@@ -139,10 +174,12 @@ def _claim_terms(claim: ClaimTerms, settings: AcceptingSettings) -> ClaimTerms:
 def _invalid(error: ValidationError) -> Problem:
     errors = [
         {
-            "field": ".".join(str(part) for part in item["loc"]),
+            "field": clean_text(".".join(str(part) for part in item["loc"]), limit=MAX_FIELD_NAME),
             "problem": item["msg"].removeprefix("Value error, "),
         }
-        for item in error.errors(include_url=False, include_input=False)
+        for item in error.errors(include_url=False, include_input=False)[:MAX_ERRORS]
     ]
-    fields = ", ".join(sorted({item["field"] or "the body" for item in errors}))
-    return Problem("invalid-request", f"Nothing was accepted; wrong or unknown: {fields}.", errors=errors)
+    more = error.error_count() - len(errors)
+    fields = ", ".join(sorted({item["field"] or "the body" for item in errors})) + (f" and {more} more" if more else "")
+    detail = f"Nothing was accepted; wrong or unknown: {fields}."
+    return Problem("invalid-request", detail, errors=errors, **({"more_errors": more} if more else {}))

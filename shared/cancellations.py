@@ -111,6 +111,23 @@ def renew_lease(tx: Transaction, held: Cancellation) -> bool:
     return renewed.first() is not None
 
 
+def assure_held(tx: Transaction, held: Cancellation) -> None:
+    """Lock the row, before rows that belong to it: every transaction locks in this order. Raise LeaseLost."""
+    current = lock(tx, held.id)
+    if current is None or current.lease != held.lease or current.lease_until is None:
+        raise LeaseLost(f"cancellation {held.id}: lease {held.lease} is no longer the current one")
+
+
+def is_still_held(session: Session, held: Cancellation) -> bool:
+    """Tell by the database's clock whether the lease lasts: asked right before something irreversible is sent."""
+    held_now = (
+        Cancellation.id == held.id,
+        Cancellation.lease == held.lease,
+        Cancellation.lease_until >= now_plus(0),
+    )
+    return session.scalar(select(Cancellation.id).where(*held_now)) is not None
+
+
 def pass_point_of_no_return(tx: Transaction, held: Cancellation) -> None:
     """Write the committed intent of something irreversible; from here on abort is refused."""
     if held.irreversible_at is None:
@@ -152,14 +169,24 @@ def postpone(
     *,
     seconds: float,
     counts: bool = True,
+    was_answered: bool = False,
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Try the same step again later; a wait that is nobody's fault does not count as a try."""
-    values = {} if counts else {"tries": max(held.tries - 1, 0)}
+    """Try the same step again later.
+
+    A wait that is nobody's fault does not count as a try; after a usable answer the counting starts anew.
+    """
+    tries = held.tries if counts else max(held.tries - 1, 0)
+    values = {"tries": 0, "abandoned": 0} if was_answered else {"tries": tries, "abandoned": held.abandoned}
     change = Change(
-        event="postponed", actor=WORKER, reason=reason, status=Status.IN_PROGRESS, due_in=seconds, details=details,
-        values={"tries": held.tries, "abandoned": held.abandoned, **values},
-    )  # fmt: skip
+        event="postponed",
+        actor=WORKER,
+        reason=reason,
+        status=Status.IN_PROGRESS,
+        due_in=seconds,
+        details=details,
+        values=values,
+    )
     advance(tx, held, change)
 
 
@@ -189,7 +216,7 @@ def hurry(tx: Transaction, row: Cancellation, reason: str) -> None:
     change = Change(
         event="hurried", actor=WORKER, reason=reason, status=Status.IN_PROGRESS, values={"tries": row.tries}
     )
-    advance(tx, row, change)
+    advance(tx, row, change, takes_over=True)
 
 
 def park(
@@ -200,17 +227,17 @@ def park(
     *,
     actor: str = WORKER,
     takes_over: bool = False,
+    done: Sequence[str] | None = None,
     **evidence: Any,
 ) -> None:
-    """Leave the decision to a person, with the evidence."""
-    document = problem(slug, detail, **evidence)
-    values = {"problem": document}
+    """Leave the decision to a person, with the evidence; `done` where the step itself was done."""
     change = Change(
         event="needs_review",
         actor=actor,
         reason=detail,
         status=Status.NEEDS_REVIEW,
-        values=values,
+        done=done,
+        values={"problem": problem(slug, detail, **evidence)},
         details=evidence,
     )
     advance(tx, held, change, takes_over=takes_over)
@@ -252,10 +279,14 @@ def advance(tx: Transaction, row: Cancellation, change: Change, *, takes_over: b
     values |= {"status": change.status, "next_step": to_step, **_due(change, to_step)}
     if takes_over:
         values["lease"] = Cancellation.lease + 1
-    written = update(Cancellation).where(Cancellation.id == row.id, Cancellation.lease == row.lease).values(**values)
+    written = update(Cancellation).where(Cancellation.id == row.id, Cancellation.lease == row.lease)
+    if not takes_over:  # a holder that has already ended its try must not write a second end
+        written = written.where(Cancellation.lease_until.is_not(None))
     before = (row.status, row.next_step)
     if (
-        tx.session.execute(written.returning(Cancellation.id), execution_options={"synchronize_session": False}).first()
+        tx.session.execute(
+            written.values(**values).returning(Cancellation.id), execution_options={"synchronize_session": False}
+        ).first()
         is None
     ):
         raise LeaseLost(f"cancellation {row.id}: lease {row.lease} is no longer the current one; nothing was written")
@@ -280,10 +311,10 @@ def lock(tx: Transaction, cancellation_id: UUID) -> Cancellation | None:
 
 
 def _step_after(row: Cancellation, status: Status, steps: Sequence[str], done: Sequence[str]) -> str | None:
-    if status in UNFINISHED:
+    if status in UNFINISHED or (status is Status.NEEDS_REVIEW and row.next_step is not None):
         step = next_step(steps, done)
         return step.value if step else None
-    return row.next_step if status is Status.NEEDS_REVIEW else None
+    return None
 
 
 def _due(change: Change, to_step: str | None) -> dict[str, Any]:

@@ -5,17 +5,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
 from shared import milestones, reservations
 from shared.clock import utc_now
-from shared.db import Transaction, insert_or_ignore, now_plus
+from shared.db import Transaction, clock_lead, insert_or_ignore, now_plus
+from shared.lifecycle import Status, Step
 from shared.models import Cancellation, Claim, new_id
 from shared.xclaim import claims as xclaim
 
-CLOCK_ALLOWANCE = timedelta(minutes=5)
-"""A claim reported this little before our intent may still be ours: two clocks differ."""
+CLOCK_ALLOWANCE = timedelta(seconds=10)
+"""A claim reported this little before our intent may still be ours: clocks are read to the second, over a network."""
 
 MilestoneMapping = Mapping[str, Sequence[str]] | None
 
@@ -61,7 +62,7 @@ def of_cancellation(session: Session, cancellation_id: UUID) -> Claim | None:
 def find_for_event(session: Session, *, partner: str, token: str | None, event: xclaim.ClaimEvent) -> Claim | None:
     """Return the claim an event is about: by its own URL's token, else by id, by reference, by booking.
 
-    A booking decides only when it has exactly one claim.
+    A booking decides only when it has exactly one claim, and one that the event does not contradict.
     """
     if token is not None:
         return session.scalars(select(Claim).where(Claim.webhook_token == token)).first()
@@ -69,10 +70,31 @@ def find_for_event(session: Session, *, partner: str, token: str | None, event: 
     for column, value in ((Claim.claim_id, event.claim_id), (Claim.reference, event.reference)):
         if value and (found := session.scalars(ours.where(column == value)).first()):
             return found
-    of_booking = (
-        session.scalars(ours.where(Claim.booking_id == event.booking_id).limit(2)).all() if event.booking_id else []
+    if not event.booking_id:
+        return None
+    of_booking = session.scalars(ours.where(Claim.booking_id == event.booking_id).limit(2)).all()
+    return of_booking[0] if len(of_booking) == 1 and not contradicts(event, of_booking[0]) else None
+
+
+def contradicts(event: xclaim.ClaimEvent, row: Claim) -> bool:
+    """Tell whether an event names another claim or booking than the row's."""
+    pairs = ((event.claim_id, row.claim_id), (event.reference, row.reference), (event.booking_id, row.booking_id))
+    return any(theirs and ours and theirs != ours for theirs, ours in pairs)
+
+
+def names(event: xclaim.ClaimEvent, row: Claim) -> bool:
+    """Tell whether an event names the row's own claim."""
+    by_id = event.claim_id is not None and event.claim_id == row.claim_id
+    return by_id or (event.reference is not None and event.reference == row.reference)
+
+
+def known_to_us(session: Session, claims: Sequence[xclaim.Claim], *, but: Claim) -> set[str]:
+    """Return the ids and references among these that belong to other claims of ours."""
+    told = {name for claim in claims for name in (claim.id, claim.reference) if name}
+    others = select(Claim.claim_id, Claim.reference).where(
+        Claim.id != but.id, or_(Claim.claim_id.in_(told), Claim.reference.in_(told))
     )
-    return of_booking[0] if len(of_booking) == 1 else None
+    return {name for row in session.execute(others) for name in row if name}
 
 
 def apply_answer(
@@ -81,15 +103,17 @@ def apply_answer(
     said: xclaim.Claim,
     *,
     asked_at: datetime,
+    insurer_time: datetime | None,
+    is_answer_to_create: bool = False,
     mapping: MilestoneMapping = None,
 ) -> tuple[Claim, tuple[str, ...]]:
     """Store what XClaim answered and return the row with the milestones newly reached.
 
-    An answer that was asked for before the one already stored latches milestones and changes nothing else.
-    Raises NotOurClaim when the answer is about another booking or policy.
+    `asked_at` is by the database's clock: an answer that was asked for before the one already stored latches
+    milestones and changes nothing else. Raises NotOurClaim when the answer is about another claim.
     """
     row = _locked(tx, claim_row_id)
-    _must_be_ours(row, said)
+    _must_be_ours(tx, row, said, insurer_time=insurer_time, is_told=is_answer_to_create)
     if row.fetched_at is None or asked_at >= row.fetched_at:
         row.claim_id = said.id or row.claim_id
         row.reference = said.reference or row.reference
@@ -117,12 +141,31 @@ def apply_event(
     return row, _latch(tx, row, words, mapping)
 
 
-def _must_be_ours(row: Claim, said: xclaim.Claim) -> None:
-    """Refuse another booking's, policy's or type's claim, and one that was there before we asked for ours."""
-    told = ((said.booking_id, row.booking_id), (said.quote_id, row.quote_id), (said.claim_type_id, row.claim_type_id))
-    is_older = row.claim_id is None and said.reported_at and said.reported_at < row.created_at - CLOCK_ALLOWANCE
-    if is_older or any(theirs not in {None, ours} for theirs, ours in told):
+def _must_be_ours(
+    tx: Transaction, row: Claim, said: xclaim.Claim, *, insurer_time: datetime | None, is_told: bool
+) -> None:
+    """Refuse another booking's, policy's, type's or name's claim, and one that was there before we asked for ours.
+
+    Until a claim has a name it is recognised by booking and policy, so both must be told; the answer to our own
+    request (`is_told`) need not repeat them.
+    """
+    pairs = (
+        (said.booking_id, row.booking_id),
+        (said.quote_id, row.quote_id),
+        (said.claim_type_id, row.claim_type_id),
+        (said.id, row.claim_id),
+        (said.reference, row.reference),
+    )
+    is_other = any(theirs and ours and theirs.casefold() != ours.casefold() for theirs, ours in pairs)
+    if not is_other and row.claim_id is None and row.reference is None and not is_told:
+        is_other = said.booking_id is None or said.quote_id is None or _is_older(tx, row, said, insurer_time)
+    if is_other:
         raise NotOurClaim(f"XClaim shows claim {said.reference or said.id}, which is not the one asked for here")
+
+
+def _is_older(tx: Transaction, row: Claim, said: xclaim.Claim, insurer_time: datetime | None) -> bool:
+    opened_at = row.created_at + clock_lead(tx.session, insurer_time)
+    return said.reported_at is not None and said.reported_at < opened_at - CLOCK_ALLOWANCE
 
 
 def _latch(tx: Transaction, row: Claim, words: Sequence[str | None], mapping: MilestoneMapping) -> tuple[str, ...]:
@@ -135,10 +178,17 @@ def _latch(tx: Transaction, row: Claim, words: Sequence[str | None], mapping: Mi
         milestones.CLAIM_CLOSED_UNPAID,
     }:
         row.closed_at = now_plus(0)
-    if milestones.CLAIM_CLOSED_UNPAID in new:
+    if milestones.CLAIM_CLOSED_UNPAID in new and not _moves_money(tx, row):
         reservations.release(tx, row.cancellation_id, row.quote_id)
     tx.session.flush()
     return new
+
+
+def _moves_money(tx: Transaction, row: Claim) -> bool:
+    """Tell whether the policy is being refunded or cancelled right now: it must not pass into other hands then."""
+    holder = tx.session.get_one(Cancellation, row.cancellation_id)
+    has_begun = holder.refund_reported_at is not None or Step.REFUND in holder.done_steps
+    return has_begun and holder.status != Status.COMPLETED
 
 
 def _locked(tx: Transaction, claim_row_id: UUID) -> Claim:

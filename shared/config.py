@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.lifecycle import ClaimWhen
+from shared.milestones import DEFAULT_MAPPING
 
 EX_CONFIG = 78  # sysexits.h: configuration error
 MAX_CALLER_NAME = 64  # what the tables hold; a longer one would fail every request of its caller
+MAX_PARTNER_CODE = 64  # likewise
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -43,6 +45,12 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _partner_code(value: str) -> str:
+    if not re.fullmatch(rf"[!-~]{{1,{MAX_PARTNER_CODE}}}", value):
+        raise ValueError(f"must be 1 to {MAX_PARTNER_CODE} visible ASCII characters")
+    return value
+
+
 def _is_address(value: str, *, schemes: Set[str]) -> bool:
     try:
         parts = urlsplit(value)
@@ -54,6 +62,7 @@ def _is_address(value: str, *, schemes: Set[str]) -> bool:
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_comma_separated)]
 HttpUrl = Annotated[str, BeforeValidator(_http_url)]
+PartnerCode = Annotated[str, AfterValidator(_partner_code)]
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,7 @@ class Settings(BaseSettings):
 class AcceptingSettings(Settings):
     """What a process that accepts cancellations reads: the web door and the Celery door."""
 
-    xcover_partner_code: str
+    xcover_partner_code: PartnerCode
     claims_enabled: bool = True
     xclaim_claim_type_id: str | None = None
     refund_mode: Literal["wait", "skip"] = "wait"
@@ -128,6 +137,8 @@ class WebSettings(AcceptingSettings):
         tokens = [_api_token(entry) for entry in str(value).split(",") if entry.strip()]
         if not tokens:
             raise ValueError("names no caller: unset never means open")
+        if len({token.token.get_secret_value() for token in tokens}) < len(tokens):
+            raise ValueError("gives one token twice: who sends it could not be told")
         return tokens
 
     @classmethod
@@ -145,7 +156,7 @@ class WorkerSettings(AcceptingSettings):
     xcover_signature_algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha512"
     xcover_signed_headers: Literal["date", "(request-target) date"] = "date"
     xclaim_base_url: HttpUrl | None = None
-    xclaim_partner_code: str | None = None
+    xclaim_partner_code: PartnerCode | None = None
     xclaim_claims_by_booking_path: str | None = None
     xclaim_token: SecretStr | None = None
     xclaim_api_key: SecretStr | None = None
@@ -161,6 +172,15 @@ class WorkerSettings(AcceptingSettings):
     """How long after a request may have left the insurer is believed when it shows nothing done."""
     celery_callers: Annotated[list[str], NoDecode] = Field(default=[], validation_alias=AliasChoices("API_TOKENS"))
     """Names a producer may give as `caller`; the tokens themselves stay with the gateway."""
+
+    @field_validator("claim_milestones")
+    @classmethod
+    def _known_milestones(cls, value: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
+        if not (value or {}).keys() <= DEFAULT_MAPPING.keys():
+            raise ValueError(f"may name only {', '.join(DEFAULT_MAPPING)}")
+        if any(not word.strip() for words in (value or {}).values() for word in words):
+            raise ValueError("a milestone's words must not be empty")
+        return value
 
     @field_validator("celery_callers", mode="before")
     @classmethod
@@ -225,7 +245,7 @@ def _problem_line(detail: dict[str, Any]) -> str:
 def _needed_for_claims(given: Mapping[str, str], names: Sequence[str]) -> list[str]:
     if given.get("CLAIMS_ENABLED", "true").lower() in {"false", "0", "no", "off", "f", "n"}:
         return []
-    return [f"{name}: required while CLAIMS_ENABLED is true" for name in names if not given.get(name)]
+    return [f"{name}: required while CLAIMS_ENABLED is true" for name in names if not given.get(name, "").strip(" ,")]
 
 
 def _exit_with(problems: Sequence[str]) -> NoReturn:

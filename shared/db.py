@@ -7,12 +7,12 @@ never before. No network call belongs inside the block.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import DateTime, Engine, Float, create_engine, event, literal
+from sqlalchemy import DateTime, Engine, Float, create_engine, event, exc, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -28,6 +28,9 @@ SQLITE_BUSY_TIMEOUT_MS = 15_000
 """Writers queue on SQLite's single lock: with eight of them waits of three seconds were measured."""
 STATEMENT_TIMEOUT_MS = 15_000
 """A statement that hangs longer would outlive its lease anyway."""
+
+AWAY = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError)
+"""What a database that is away raises; its other errors are about what was to be written."""
 
 log = structlog.get_logger()
 
@@ -135,6 +138,12 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+
+
+def clock_lead(session: Session, shown: datetime | None) -> timedelta:
+    """Return how far a clock that shows `shown` right now is ahead of the database's; zero when it shows nothing."""
+    now = session.scalar(select(now_plus(0)))
+    return timedelta(0) if shown is None or now is None else shown - now
 
 
 def insert_or_ignore(

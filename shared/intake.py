@@ -13,6 +13,7 @@ from shared.db import Transaction, insert_or_ignore, now_plus
 from shared.lifecycle import TASK_OF, Journey, Status, Step, steps_of
 from shared.models import Cancellation, Transition, new_id
 from shared.problems import Problem
+from shared.redaction import clean_text
 
 
 def accept(
@@ -61,7 +62,7 @@ def record_refused(
     values: dict[str, Any] = {
         **_shell(caller=caller, partner=partner, key=key),
         "fingerprint": fingerprint(sent),
-        "booking_id": str(booking)[:64] if isinstance(booking, str) else "",
+        "booking_id": clean_text(booking)[:64] if isinstance(booking, str) else "",
         "journey": Journey.CANCEL.value,
         "request": {},
         "metadata_": {},
@@ -72,10 +73,21 @@ def record_refused(
         "next_step": None,
         "next_attempt_at": None,
         "ring_after": None,
-        "problem": problem.document,
+        "problem": {member: _storable(value) for member, value in problem.document.items()},
     }
     if insert_or_ignore(tx.session, Cancellation, values, conflict=("caller", "idempotency_key")):
-        _note_acceptance(tx, values["id"], caller, Status.REJECTED, None, str(problem))
+        _note_acceptance(tx, values["id"], caller, Status.REJECTED, None, clean_text(str(problem)))
+
+
+def _storable(value: Any) -> Any:
+    """Return a problem's member without what no database text can hold; a field's name is the sender's own."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list):
+        return [_storable(inner) for inner in value]
+    if isinstance(value, dict):
+        return {clean_text(name): _storable(inner) for name, inner in value.items()}
+    return value
 
 
 def _shell(*, caller: str, partner: str, key: str) -> dict[str, Any]:

@@ -86,7 +86,10 @@ STEPS_CLAIM_FIRST: tuple[Step, ...] = (Step.LOOK_UP, Step.PREVIEW, Step.CLAIM, S
 
 ALLOWED: dict[Status, frozenset[Status]] = {
     Status.IN_PROGRESS: frozenset(Status),
-    Status.AWAITING_REFUND: frozenset({Status.IN_PROGRESS, Status.ABORTED, Status.NEEDS_REVIEW}),
+    # To itself: a setting that changed can make the same wait longer.
+    Status.AWAITING_REFUND: frozenset(
+        {Status.AWAITING_REFUND, Status.IN_PROGRESS, Status.ABORTED, Status.NEEDS_REVIEW}
+    ),
     Status.NEEDS_REVIEW: frozenset({Status.IN_PROGRESS, Status.ABORTED, Status.NEEDS_REVIEW}),
     # Money that is reported as paid after the end is never dropped: a person looks at it.
     Status.REJECTED: frozenset({Status.NEEDS_REVIEW}),

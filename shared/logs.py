@@ -1,4 +1,8 @@
-"""Structured logging: one line per fact, ids bound once per task or request."""
+"""Structured logging: one line per fact, ids bound once per task or request.
+
+Libraries may say what they like in their messages; what they attach beside it is not printed, since Celery attaches a
+task's arguments.
+"""
 
 import logging
 import sys
@@ -30,7 +34,7 @@ def configure(settings: Settings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
@@ -38,5 +42,15 @@ def configure(settings: Settings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     # These log whole addresses or every heartbeat at INFO.
+    consumer = logging.getLogger("celery.worker.consumer.consumer")
+    consumer.filters[:] = [_without_message]
     for noisy in ("httpx", "httpcore", "celery.beat", "celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _without_message(record: logging.LogRecord) -> bool:
+    """Keep only the first line of what Celery says of a message that is no task of ours: the rest is the message."""
+    if isinstance(record.msg, str) and "body" in record.msg:
+        record.msg = record.msg.partition("\n")[0].partition("%")[0].strip(" :")
+        record.args, record.exc_info = (), None
+    return True

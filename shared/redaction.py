@@ -16,10 +16,29 @@ MAX_ENTRIES = 50  # of one list or object
 MAX_NODES = 500  # of a whole document: evidence is read by a person and stored for every call
 MAX_TEXT = 300  # characters of one string: long enough for any error message seen
 
+_PERSON = (
+    r"(account|card|policy)?holder|adult|applicant|beneficiary|buyer|child|claimant|client|companion|contact|customer|dependant"
+    r"|driver|guest|insured|member|nominee|owner|passenger|payee|payer|person|policyholder|purchaser|recipient|sender"
+    r"|spouse|student|subscriber|tenant|travell?er|user"
+)
 _SENSITIVE = re.compile(
-    r"(account|pds)?urls?|age|apikey|city|claimant|coi|company|contact|coveredperson|customer|dob|insured|(webhook|private)?key|passwd|pdf"
-    r"|(first|last|middle|sur|user)?name|policyholder|post(al)?code|region|taxpayerid|user|zip(code)?"
-    r"|.*(address|apikey|authorization|birth|cookie|credential|email|jwt|password|phone|secret|signature|token).*"
+    # secrets, and addresses that open something
+    r"(account|pds)?urls?|apikey|coi|(webhook|private)?key|passwd|pdf"
+    r"|.*(apikey|authorization|cookie|credential|jwt|password|secret|signature|token).*"
+    # persons: `policy_name`, `status_name` and their like are nobody's
+    rf"|.*?({_PERSON})s?((data|details?|fields?|info(rmation)?|list|people|persons?|party|parties))?"
+    rf"|(.*({_PERSON}))?s?(birth|display|family|first|full|given|initial|last|legal|maiden|middle|nick|other|preferred|sur)?names?"
+    r"|.*(beneficiaries|children|people|persons).*|initials|salutation|forenames?"
+    # what tells one person from another
+    r"|ages?|dob|.*(birth|dateofbirth|dob)|born(on|at|date)?|gender|sex|nationality|marital.*|occupation|profession"
+    r"|.*(passport|socialsecurity|nationalid|identitycard|iddocument|driv(ing|ers?)licen[cs]e).*|ssn|tax(payer)?(id|number)"
+    r"|.*(bank|iban|cardnumber|creditcard|sortcode).*|bic|cvc|cvv|swift|accountn(o|umber)"
+    # where and how a person is reached
+    r"|.*(address|birth|email|phone|mobile|street|postcode|postalcode|zipcode).*|mail|cell(no|number)?|fax(no|number)?"
+    r"|tel(no|number)?|whatsapp|line[1-4]|city|company|county|district|house(no|number|name)?|landline|latitude|longitude"
+    r"|postal|province|region|suburb|town|village|zip"
+    # whatever a partner chose to put there
+    r"|(additional|custom|extra)(data|fields?|info(rmation)?)"
 )
 _IN_TEXT = tuple(
     (re.compile(pattern, re.IGNORECASE), hidden)

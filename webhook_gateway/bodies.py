@@ -3,17 +3,18 @@
 import json
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from flask import request
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
+from shared.cancellation_request import RoundedNumber
+from shared.nesting import MAX_DEPTH, is_nested_deeper
 from shared.problems import Problem
 
 MAX_BYTES = 256 * 1024
-MAX_DEPTH = 64
-"""Levels of nesting: a request of ours has four, and what we pass on must not exhaust anyone's stack."""
 _CHUNK = 64 * 1024
 
 
@@ -47,7 +48,7 @@ def read_json() -> Any:
         raise _too_deep() from error
     except ValueError as error:
         raise Problem("not-json", f"The body is not JSON: {_reason(error)}.") from error
-    if not _is_shallow(value):
+    if is_nested_deeper(value):
         raise _too_deep()
     return value
 
@@ -75,21 +76,15 @@ def _finite(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
         raise ValueError("a number is too large")
-    return number
+    return number if _is_exact(number, digits) else RoundedNumber(digits)
 
 
-def _is_shallow(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            entry
-            for parent in level
-            if isinstance(parent, dict | list)
-            for entry in (parent.values() if isinstance(parent, dict) else parent)
-        ]
-        if not level:
-            return True
-    return False
+def _is_exact(number: float, digits: str) -> bool:
+    """Tell whether the float's own shortest text is the number that was sent."""
+    try:
+        return Decimal(repr(number)) == Decimal(digits)
+    except ArithmeticError:  # an exponent beyond measure: nearly zero, and not zero
+        return False
 
 
 def _too_deep() -> Problem:

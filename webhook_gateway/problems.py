@@ -8,19 +8,20 @@ from urllib.parse import quote
 
 import structlog
 from flask import Flask, Response, request
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
+from shared.db import AWAY
 from shared.problems import Problem, problem
+from shared.redaction import clean_text
 
 MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 50
+MAX_DETAIL = 10_000
+"""Characters. With `MAX_ERRORS`, what keeps a refusal from outgrowing the request that it refuses."""
 LONGEST_RETRY_AFTER = 5
 """Seconds. A random wait from 1 on, so that callers do not come back all at once."""
-
-# InternalError is what a database says that has become read-only, as after a failover.
-_DATABASE_IS_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 
 _OF_STATUS = {
     404: ("not-found", "Nothing answers at this address."),
@@ -37,14 +38,14 @@ def register(app: Flask) -> None:
     """Let the app answer every error as a problem."""
     app.register_error_handler(Problem, _refused)
     app.register_error_handler(HTTPException, _http_error)
-    for away in _DATABASE_IS_AWAY:
+    for away in AWAY:
         app.register_error_handler(away, _unavailable)
     app.register_error_handler(Exception, _unexpected)
 
 
 def render(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """Return a problem document as a response; `instance` is the path that was asked."""
-    body = json.dumps({**document, "instance": quote(request.path)})
+    body = json.dumps({**_bounded(document), "instance": quote(request.path)})
     return Response(body, status=document["status"], headers=dict(headers or {}), content_type=MEDIA_TYPE)
 
 
@@ -52,6 +53,15 @@ def unavailable(detail: str) -> Response:
     """Return a 503 that says when to come back."""
     wait = 1 + secrets.randbelow(LONGEST_RETRY_AFTER)
     return render(problem("unavailable", detail), {"Retry-After": str(wait)})
+
+
+def _bounded(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document with at most `MAX_ERRORS` errors, saying how many more there were."""
+    shown = dict(document)
+    if shown.get("detail"):
+        shown["detail"] = clean_text(shown["detail"], limit=MAX_DETAIL)
+    more = len(shown.get("errors", [])) - MAX_ERRORS
+    return shown if more <= 0 else {**shown, "errors": shown["errors"][:MAX_ERRORS], "more_errors": more}
 
 
 def _refused(refusal: Problem) -> Response:

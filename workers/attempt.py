@@ -1,18 +1,19 @@
 """Around a step's second and third beat: keep the lease while a call runs, turn an error into a decision in the row."""
 
+import functools
 import random
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from shared import calls, cancellations
 from shared.broker import TASK_SOFT_LIMIT
-from shared.db import Transaction
-from shared.insurer.errors import InsurerError, OutcomeUnknown, Refused
+from shared.db import AWAY, Transaction
+from shared.insurer.errors import InFlight, InsurerError, OutcomeUnknown, Refused
 from shared.lifecycle import Step
 from shared.models import Call, Cancellation
 from workers.plan import CannotGoOn
@@ -44,7 +45,7 @@ def keeping(held: Cancellation, step: Step, call: Call | None = None, *, sent_re
         _reject(held, step, no)
     except InsurerError as error:
         _settle(held, step, call, error, sent_reasons=sent_reasons)
-    except SQLAlchemyError:
+    except AWAY:
         raise  # nothing can be written now; the lease runs out and the sweeper rings
     except Exception as error:
         _record_unexpected(held, step, error)
@@ -52,6 +53,35 @@ def keeping(held: Cancellation, step: Step, call: Call | None = None, *, sent_re
     finally:
         stop.set()
         keeper.join()
+
+
+def stop_if_lost(held: Cancellation) -> None:
+    """Raise LeaseLost if another worker has taken over: the last look before something irreversible leaves."""
+    with runtime().database.reading() as session:
+        if not cancellations.is_still_held(session, held):
+            raise cancellations.LeaseLost(f"cancellation {held.id}: the lease ran out before the request left")
+
+
+def one_try(step: Step) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
+    """Count a try that fails before its lease is written, or a row that cannot be begun would be rung for for ever."""
+
+    def decorate(run: Callable[[str], None]) -> Callable[[str], None]:
+        @functools.wraps(run)
+        def counted(cancellation_id: str) -> None:
+            try:
+                run(cancellation_id)
+            except AWAY:
+                raise
+            except Exception as error:
+                with runtime().database.transaction() as tx:
+                    held = cancellations.begin_step(tx, UUID(cancellation_id), step)
+                if held is not None:  # `keeping` has not written anything: the row is still due
+                    _record_unexpected(held, step, error)
+                raise
+
+        return counted
+
+    return decorate
 
 
 def _renew_until(held: Cancellation, stop: threading.Event) -> None:
@@ -63,7 +93,7 @@ def _renew_until(held: Cancellation, stop: threading.Event) -> None:
             with runtime().database.transaction() as tx:
                 if not cancellations.renew_lease(tx, held):
                     return
-        except SQLAlchemyError as error:
+        except AWAY as error:
             log.warning("lease_not_renewed", error=type(error).__name__, next="tried again in 2 s")
 
 
@@ -86,9 +116,9 @@ def _settle(held: Cancellation, step: Step, call: Call | None, error: InsurerErr
     )
     try:
         with runtime().database.transaction() as tx:
-            if call is not None:
-                _record_call(tx, call, error, decision)
             _carry_out(tx, held, error, decision)
+            if call is not None:  # after the cancellation's row: every transaction locks the two in this order
+                _record_call(tx, call, error, decision)
     except cancellations.LeaseLost as lost:
         log.warning("lease_lost", step=step, problem=str(lost))
         return
@@ -98,8 +128,8 @@ def _settle(held: Cancellation, step: Step, call: Call | None, error: InsurerErr
 
 def _record_call(tx: Transaction, call: Call, error: InsurerError, decision: Decision) -> None:
     match error:
-        case OutcomeUnknown():
-            outcome = "unknown"
+        case OutcomeUnknown() | InFlight():
+            outcome = "unknown"  # 423: our key is being worked on, by a request of ours that went unanswered
         case Refused():
             outcome = "refused"
         case _:
@@ -117,7 +147,8 @@ def _carry_out(tx: Transaction, held: Cancellation, error: InsurerError, decisio
             cancellations.postpone(tx, held, f"{error}; reading back", seconds=0, details=evidence)
         case NewRound(with_reasons=with_reasons):
             keeps = held.sends_reasons and with_reasons
-            cancellations.renew_preview(tx, held, str(error), sends_reasons=keeps)
+            wait = backoff(held.round, 0.0) if held.round > 1 else 0.0
+            cancellations.renew_preview(tx, held, str(error), seconds=wait, sends_reasons=keeps)
         case Park(slug=slug):
             cancellations.park(tx, held, slug, str(error), evidence=evidence)
         case Reject(slug=slug):
@@ -135,7 +166,7 @@ def _record_unexpected(held: Cancellation, step: Step, error: Exception) -> None
                 cancellations.park(tx, held, "internal-error", detail)
             else:
                 cancellations.postpone(tx, held, f"unexpected error: {what}", seconds=backoff(held.tries, 0.5))
-    except (cancellations.LeaseLost, SQLAlchemyError) as worse:
+    except (cancellations.LeaseLost, *AWAY) as worse:
         log.warning(
             "failure_not_recorded",
             step=step,

@@ -8,12 +8,13 @@ from shared import calls, cancellations, reservations
 from shared.cancellation_request import CancellationRequest
 from shared.cancellations import begin_step, finish_step
 from shared.db import Transaction
+from shared.insurer.answers import Answer
 from shared.lifecycle import Step, TaskName, next_step
 from shared.models import Call, Cancellation
 from shared.xcover import wire
 from workers import eligibility, offer, settling
 from workers.app import app
-from workers.attempt import keeping
+from workers.attempt import keeping, one_try, stop_if_lost
 from workers.plan import make_plan
 from workers.runtime import runtime
 
@@ -24,6 +25,7 @@ MAX_CONFIRMS = 5
 
 
 @app.task(name=TaskName.LOOK_UP)
+@one_try(Step.LOOK_UP)
 def look_up(cancellation_id: str) -> None:
     """Read the booking, decide the journey, and take its policies in hand."""
     with runtime().database.transaction() as tx:
@@ -48,6 +50,7 @@ def look_up(cancellation_id: str) -> None:
 
 
 @app.task(name=TaskName.PREVIEW)
+@one_try(Step.PREVIEW)
 def preview(cancellation_id: str) -> None:
     """Ask XCover what cancelling would refund, and until when the offer holds."""
     with runtime().database.transaction() as tx:
@@ -69,11 +72,12 @@ def preview(cancellation_id: str) -> None:
                 "total_refund": str(answer.value.total_refund),
                 "currency": answer.value.currency,
             }
-            calls.record(tx, call, "done", status=answer.status, answer=evidence)
             offer.take(tx, held, call, answer, margin=runtime().settings.confirm_margin)
+            calls.record(tx, call, "done", status=answer.status, answer=evidence)
 
 
 @app.task(name=TaskName.REFUND)
+@one_try(Step.REFUND)
 def refund(cancellation_id: str) -> None:
     """Go on once the customer has been refunded; until then wait, renewing the preview before it lapses."""
     settings = runtime().settings
@@ -91,6 +95,7 @@ def refund(cancellation_id: str) -> None:
 
 
 @app.task(name=TaskName.CONFIRM)
+@one_try(Step.CONFIRM)
 def confirm(cancellation_id: str) -> None:
     """Confirm the previewed cancellation, exactly once."""
     with runtime().database.transaction() as tx:
@@ -98,7 +103,7 @@ def confirm(cancellation_id: str) -> None:
         if held is None:
             return
         call = calls.latest(tx.session, held.id, Step.CONFIRM)
-        reads_back = call is not None and _must_read_back(tx, call)
+        reads_back = call is not None and _must_read_back(tx, held, call)
         if call is None or not reads_back:
             if not calls.is_unsettled(call) and offer.stops_confirm(tx, held, runtime().settings):
                 return
@@ -109,12 +114,24 @@ def confirm(cancellation_id: str) -> None:
         return
     with keeping(held, Step.CONFIRM, call):
         quote_ids = [quote["id"] for quote in held.quotes]
+        stop_if_lost(held)
         cancelled = runtime().xcover.confirm(
             held.booking_id, call.request["cancellation_id"], quote_ids=quote_ids, idempotency_key=call.key
         )
         with runtime().database.transaction() as tx:
+            _finish_confirm(tx, held, cancelled)
             calls.record(tx, call, "done", status=cancelled.status, answer=cancelled.evidence)
-            finish_step(tx, held, Step.CONFIRM, "confirmed", details={"answer": dict(cancelled.evidence)})
+
+
+def _finish_confirm(tx: Transaction, held: Cancellation, cancelled: Answer[wire.Confirmation]) -> None:
+    """Finish, unless the confirmed refund is another than the previewed one, which the customer was paid."""
+    refunded, details = cancelled.value.total_refund, {"answer": dict(cancelled.evidence)}
+    if refunded is not None and refunded != held.preview_total:
+        detail = f"The cancellation is confirmed, but refunds {refunded} instead of the previewed {held.preview_total}."
+        done = [*held.done_steps, Step.CONFIRM.value]
+        cancellations.park(tx, held, "figures-disagree", detail, done=done, evidence=details)
+        return
+    finish_step(tx, held, Step.CONFIRM, "confirmed", details=details)
 
 
 def _preview_body(held: Cancellation) -> dict[str, Any]:
@@ -135,7 +152,9 @@ def _intend_confirm(tx: Transaction, held: Cancellation, call: Call | None) -> C
     return calls.intend(tx, held, Step.CONFIRM, round_number=number, body=offered, evidence=offered)
 
 
-def _must_read_back(tx: Transaction, call: Call) -> bool:
+def _must_read_back(tx: Transaction, held: Cancellation, call: Call) -> bool:
+    if calls.is_unsettled(call) and offer.is_claim_closed_unpaid(tx, held):
+        return True  # it must not be confirmed any more, unless it already is
     too_old = calls.is_unsettled(call) and calls.is_older(tx.session, call, seconds=KEY_LIFETIME, since="first_sent_at")
     return call.must_read_back or too_old
 
@@ -155,8 +174,8 @@ def _read_back(held: Cancellation, call: Call) -> None:
     with runtime().database.transaction() as tx:
         match deed:
             case settling.Deed.DONE:
-                calls.record(tx, call, "done", must_read_back=False)
                 finish_step(tx, held, Step.CONFIRM, "confirmed, as the booking shows", details=evidence)
+                calls.record(tx, call, "done", must_read_back=False)
             case settling.Deed.NOT_DONE:
                 _not_done(tx, held, call, evidence, insurer_time=read.insurer_time)
             case settling.Deed.SOMEONE_ELSES:
@@ -176,6 +195,7 @@ def _not_done(
     insurer_time: datetime | None,
 ) -> None:
     """Believe "not done" only when no request of ours can still be on its way; then try anew, or stop."""
+    cancellations.assure_held(tx, held)
     wait = calls.seconds_until_older(tx.session, call, seconds=runtime().settings.read_back_after.total_seconds())
     if call.is_doubtful and wait > 0:
         calls.record(tx, call, call.outcome, must_read_back=True)
@@ -189,11 +209,12 @@ def _not_done(
         detail = f"XCover refused the confirm with {call.answer_status} and shows the policies as not cancelled."
         cancellations.park(tx, held, "insurer-refused", detail, evidence=evidence, refusal=call.answer)
         return
+    if not offer.has_lapsed(held, insurer_time) and call.round >= MAX_CONFIRMS:
+        detail = f"{call.round} confirms under keys of their own did nothing."
+        cancellations.park(tx, held, "outcome-unsettled", detail, evidence=evidence)
+        return
     calls.settle_not_done(tx, call)
     if offer.has_lapsed(held, insurer_time):
         cancellations.renew_preview(tx, held, "the offer lapsed before it was confirmed")
-    elif call.round >= MAX_CONFIRMS:
-        detail = f"{call.round} confirms under keys of their own did nothing."
-        cancellations.park(tx, held, "outcome-unsettled", detail, evidence=evidence)
     else:
         cancellations.postpone(tx, held, "proven not done; confirmed anew with a new key", seconds=0, details=evidence)

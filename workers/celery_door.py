@@ -7,14 +7,17 @@ sees; while the database is away the message goes back to the queue.
 import hashlib
 import json
 import time
+import traceback
+from contextlib import suppress
 from typing import Any
 
 import structlog
-from celery.exceptions import Reject
-from sqlalchemy.exc import DBAPIError
+from celery import Task
+from celery.exceptions import Reject, SoftTimeLimitExceeded
 
 from shared import intake
 from shared.cancellation_request import parse
+from shared.db import AWAY
 from shared.idempotency import InvalidKey, read_key
 from shared.lifecycle import TaskName
 from shared.problems import Problem
@@ -28,22 +31,38 @@ PAUSE = 2.0
 log = structlog.get_logger()
 
 
-@app.task(name=TaskName.REQUEST)
-def request(*args: Any, **kwargs: Any) -> None:
+@app.task(name=TaskName.REQUEST, bind=True)
+def request(self: Task, *args: Any, **kwargs: Any) -> None:
     """Accept a cancellation from a producer that speaks Celery."""
     try:
-        _accept_or_record(args, kwargs)
-    except DBAPIError as error:
+        _accept_or_record(args, kwargs, message_id=str(self.request.id))
+    except (SoftTimeLimitExceeded, *AWAY) as error:
         log.warning(
             "request_put_back",
             error=type(error).__name__,
             next=f"the message returns to its queue after {PAUSE} s",
         )
-        time.sleep(PAUSE)
+        with suppress(SoftTimeLimitExceeded):
+            time.sleep(PAUSE)
         raise Reject(reason="the database is away", requeue=True) from error
 
 
-def _accept_or_record(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _accept_or_record(args: tuple[Any, ...], kwargs: dict[str, Any], *, message_id: str) -> None:
+    """Accept, or keep the refusal; of an error nobody foresaw keep as much as can be stored."""
+    try:
+        _accept_or_record_refusal(args, kwargs, message_id=message_id)
+    except (SoftTimeLimitExceeded, *AWAY):
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__} in {frame.name}:{frame.lineno}"  # its message could hold personal data
+        log.error("request_failed", error=what, next="an entry says so")  # noqa: TRY400 - nor may a traceback tell it
+        problem = Problem("internal-error", f"Nothing was accepted; an error nobody foresaw: {what}.")
+        sent = {"booking_id": kwargs.get("booking_id")}
+        _record(problem, sent=sent, caller=DEFAULT_CALLER, key=_key_of_refusal(args, kwargs, message_id=message_id))
+
+
+def _accept_or_record_refusal(args: tuple[Any, ...], kwargs: dict[str, Any], *, message_id: str) -> None:
     settings, sent = runtime().settings, dict(kwargs)
     raw_key, caller = sent.pop("idempotency_key", None), sent.pop("caller", DEFAULT_CALLER)
     is_known = isinstance(caller, str) and caller in {DEFAULT_CALLER, *settings.celery_callers}
@@ -56,10 +75,15 @@ def _accept_or_record(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             row_id, created = intake.accept(tx, wanted, sent=sent, caller=caller, partner=partner, key=key)
         log.info("request_accepted", cancellation_id=str(row_id), created=created, caller=caller)
     except Problem as problem:
-        shown_caller, shown_key = caller if is_known else DEFAULT_CALLER, _key_of_refused(raw_key, [args, kwargs])
-        with runtime().database.transaction() as tx:
-            intake.record_refused(tx, problem, sent=sent, caller=shown_caller, partner=partner, key=shown_key)
-        log.warning("request_refused", problem=problem.slug, detail=str(problem), key=shown_key)
+        key = _key_of_refusal(args, kwargs, message_id=message_id)
+        _record(problem, sent=sent, caller=caller if is_known else DEFAULT_CALLER, key=key)
+
+
+def _record(problem: Problem, *, sent: dict[str, Any], caller: str, key: str) -> None:
+    partner = runtime().settings.xcover_partner_code
+    with runtime().database.transaction() as tx:
+        intake.record_refused(tx, problem, sent=sent, caller=caller, partner=partner, key=key)
+    log.warning("request_refused", problem=problem.slug, key=key)
 
 
 def _check_envelope(args: tuple[Any, ...], *, is_known_caller: bool) -> None:
@@ -76,9 +100,20 @@ def _key(raw: Any) -> str:
         raise Problem("idempotency-key-missing", str(error)) from error
 
 
-def _key_of_refused(raw: Any, message: Any) -> str:
-    """Return a key of its own for a refused message, so that it never takes the place of a good request's."""
-    text = json.dumps(message, sort_keys=True, default=str)
-    digest = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:16]
-    name = "".join(char for char in raw if "!" <= char <= "~")[:200] if isinstance(raw, str) else ""
-    return f"{name}#refused-{digest}"
+def _key_of_refusal(args: tuple[Any, ...], kwargs: dict[str, Any], *, message_id: str) -> str:
+    digest = _digest([args, kwargs], message_id=message_id)
+    return f"{_legible(kwargs.get('idempotency_key'))}#refused-{digest[:16]}"
+
+
+def _digest(message: Any, *, message_id: str) -> str:
+    """Return what tells refused messages apart; one too deep to be written out is told by its own id."""
+    try:
+        told = json.dumps(message, sort_keys=True, default=str)
+    except (RecursionError, ValueError, TypeError):
+        told = message_id
+    return hashlib.sha256(told.encode(errors="backslashreplace")).hexdigest()
+
+
+def _legible(raw: Any) -> str:
+    """Return what can be shown of a key; the rest of a refused key keeps it from taking a good request's place."""
+    return "".join(char for char in raw if "!" <= char <= "~")[:200] if isinstance(raw, str) else ""

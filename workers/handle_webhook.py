@@ -8,12 +8,13 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
+from sqlalchemy import select
 
 from shared import cancellations, claims, milestones, webhook_events
-from shared.clock import utc_now
-from shared.db import Transaction
+from shared.db import AWAY, Transaction, now_plus
+from shared.insurer.answers import Answer
 from shared.insurer.errors import InsurerError, NotFound, Refused
-from shared.lifecycle import Step, TaskName
+from shared.lifecycle import Status, Step, TaskName
 from shared.models import Claim, WebhookDelivery
 from shared.xclaim import claims as xclaim
 from shared.xclaim import wire
@@ -21,8 +22,8 @@ from workers.app import app
 from workers.retries import backoff
 from workers.runtime import runtime
 
-PARKED_TRIES = 12
-"""An event whose claim we do not know is looked at again with growing waits, about half an hour in all, then kept."""
+LAST_TRY = 12
+"""With growing waits about half an hour: then an event that could not be handled is kept with what came of it."""
 
 log = structlog.get_logger()
 
@@ -32,89 +33,122 @@ def handle(delivery_id: str) -> None:
     """Bring the claim that an event is about up to date; harmless when run twice."""
     with runtime().database.transaction() as tx:
         taken = webhook_events.begin_handling(tx, UUID(delivery_id))
-        if taken is None:
-            return
-        delivery, raw = taken
-        event = wire.parse_event(raw)
+    if taken is None:
+        return
+    delivery, raw = taken
+    try:
+        _handle(delivery, raw)
+    except AWAY:
+        raise  # nothing can be written now; the sweeper rings when the delivery's lease has run out
+    except InsurerError as error:
+        _put_off(delivery, f"{error}; asked again")
+    except Exception as error:
+        _put_off(delivery, f"failed with {type(error).__name__}; tried again")
+        raise
+
+
+def _handle(delivery: WebhookDelivery, raw: bytes) -> None:
+    event = wire.parse_event(raw)
+    with runtime().database.transaction() as tx:
         partner = runtime().settings.xcover_partner_code
         claim = claims.find_for_event(tx.session, partner=partner, token=delivery.token, event=event)
         if claim is None:
-            _park_unknown(tx, delivery)
+            _put_off_in(tx, delivery, "no claim of ours matches yet", at_last="kept: no claim of ours matches")
             return
-        if claim.claim_id and event.claim_id and claim.claim_id != event.claim_id:
-            webhook_events.mark_handled(
-                tx, delivery, "ignored: it names another claim than its address", claim_row_id=claim.id
-            )
+        if claims.contradicts(event, claim):
+            verdict = "ignored: it names another claim or booking than its address"
+            webhook_events.mark_handled(tx, delivery, verdict, claim_row_id=claim.id)
             return
-    asked_at = utc_now()
-    try:
-        said = _ask(claim, event)
-    except InsurerError as error:
-        with runtime().database.transaction() as tx:
-            wait = backoff(delivery.tries, jitter=0.5)
-            webhook_events.postpone(tx, delivery, f"{error}; asked again", seconds=wait)
-        return
+        # What a verified event says counts at once, even while XClaim cannot be asked.
+        is_ours = delivery.token is not None or claims.names(event, claim)
+        if is_ours:
+            _take_event(tx, claim, event)
+        asked_at = tx.session.scalars(select(now_plus(0))).one()
+    answer = _ask(claim, event)
     with runtime().database.transaction() as tx:
-        verdict = _apply(tx, claim, event, said, asked_at=asked_at)
+        if answer is not None:
+            verdict = _take_answer(tx, claim, event, answer, asked_at=asked_at)
+        elif is_ours:
+            verdict = f"{_take_event(tx, claim, event, sets_status=True).status} as the event says"
+        else:
+            verdict = "ignored: XClaim does not show the claim, and the event does not name ours"
         webhook_events.mark_handled(tx, delivery, verdict, claim_row_id=claim.id)
-    log.info("webhook_handled", delivery_id=delivery_id, claim=claim.reference, verdict=verdict)
+        tx.log("webhook_handled", delivery_id=str(delivery.id), claim=claim.reference, verdict=verdict)
 
 
-def _ask(claim: Claim, event: xclaim.ClaimEvent) -> xclaim.Claim | None:
+def _ask(claim: Claim, event: xclaim.ClaimEvent) -> Answer[xclaim.Claim] | None:
     """Return what XClaim says now, or None where it will not show the claim."""
     reference, claim_id = claim.reference or event.reference, claim.claim_id or event.claim_id
     if not reference and not claim_id:
         return None
     try:
-        return runtime().xclaim.get_claim(reference=reference, claim_id=claim_id).value
+        return runtime().xclaim.get_claim(reference=reference, claim_id=claim_id)
     except NotFound:
         return None
     except Refused as error:
         log.warning(
-            "claim_not_shown",
-            claim=reference or claim_id,
-            error=str(error),
-            next="the event itself is applied",
+            "claim_not_shown", claim=reference or claim_id, error=str(error), next="the event itself is applied"
         )
         return None
 
 
-def _apply(
-    tx: Transaction, claim: Claim, event: xclaim.ClaimEvent, said: xclaim.Claim | None, *, asked_at: datetime
+def _take_event(tx: Transaction, claim: Claim, event: xclaim.ClaimEvent, *, sets_status: bool = False) -> Claim:
+    mapping = runtime().settings.claim_milestones
+    row, reached = claims.apply_event(tx, claim.id, event, sets_status=sets_status, mapping=mapping)
+    _tell_journey(tx, row, event, reached)
+    return row
+
+
+def _take_answer(
+    tx: Transaction, claim: Claim, event: xclaim.ClaimEvent, answer: Answer[xclaim.Claim], *, asked_at: datetime
 ) -> str:
     mapping = runtime().settings.claim_milestones
-    fetched: tuple[str, ...] = ()
-    if said is not None:
-        try:
-            _, fetched = claims.apply_answer(tx, claim.id, said, asked_at=asked_at, mapping=mapping)
-        except claims.NotOurClaim as error:
-            return f"ignored: {error}"
-    row, latched = claims.apply_event(tx, claim.id, event, sets_status=said is None, mapping=mapping)
-    reached = [*fetched, *latched]
+    try:
+        row, reached = claims.apply_answer(
+            tx, claim.id, answer.value, asked_at=asked_at, insurer_time=answer.insurer_time, mapping=mapping
+        )
+    except claims.NotOurClaim as error:
+        return f"ignored: {error}"
     _tell_journey(tx, row, event, reached)
-    source = "as XClaim says" if said is not None else "as the event says"
-    return f"{row.status} {source}" + (f"; reached {', '.join(reached)}" if reached else "")
+    if claims.names(event, row):
+        row = _take_event(tx, claim, event)
+    return f"{row.status} as XClaim says; milestones: {', '.join(row.milestones) or 'none'}"
 
 
-def _tell_journey(tx: Transaction, claim: Claim, event: xclaim.ClaimEvent, reached: list[str]) -> None:
+def _tell_journey(tx: Transaction, claim: Claim, event: xclaim.ClaimEvent, reached: tuple[str, ...]) -> None:
     """Wake the cancellation that waits for this claim, or stop it when the claim was closed before the confirm."""
     row = cancellations.lock(tx, claim.cancellation_id)
     if row is None:
         raise LookupError(f"claim {claim.id} belongs to no cancellation; the foreign key should forbid it")
     if reached:
         cancellations.note(
-            tx, row, "claim_milestone", actor="xclaim", reason=f"claim {claim.reference}: {', '.join(reached)}",
-            details={"milestones": reached, "event": event.event, "status": claim.status},
-        )  # fmt: skip
-    if row.status == "in_progress" and row.next_step == Step.CLAIM and row.lease_until is None:
+            tx,
+            row,
+            "claim_milestone",
+            actor="xclaim",
+            reason=f"claim {claim.reference}: {', '.join(reached)}",
+            details={"milestones": list(reached), "event": event.event, "status": claim.status},
+        )
+    is_named = bool(claim.claim_id or claim.reference)
+    if row.status == Status.IN_PROGRESS and row.next_step == Step.CLAIM and row.lease_until is None and is_named:
         cancellations.hurry(tx, row, f"XClaim sent {event.event}")
-    elif milestones.CLAIM_CLOSED_UNPAID in reached and row.status == "awaiting_refund" and Step.CLAIM in row.done_steps:
+    elif (
+        milestones.CLAIM_CLOSED_UNPAID in reached
+        and row.status == Status.AWAITING_REFUND
+        and Step.CLAIM in row.done_steps
+    ):
         detail = f"Claim {claim.reference} is {claim.status}; the policy has not been cancelled."
         cancellations.park(tx, row, "claim-closed-unpaid", detail, actor="xclaim", takes_over=True)
 
 
-def _park_unknown(tx: Transaction, delivery: WebhookDelivery) -> None:
-    if delivery.tries >= PARKED_TRIES:
-        webhook_events.mark_handled(tx, delivery, "kept: no claim of ours matches")
+def _put_off(delivery: WebhookDelivery, verdict: str) -> None:
+    with runtime().database.transaction() as tx:
+        _put_off_in(tx, delivery, verdict, at_last=f"kept: {verdict}")
+
+
+def _put_off_in(tx: Transaction, delivery: WebhookDelivery, verdict: str, *, at_last: str) -> None:
+    if delivery.tries >= LAST_TRY:
+        webhook_events.mark_handled(tx, delivery, at_last)
+        tx.log("webhook_kept", delivery_id=str(delivery.id), verdict=at_last)
         return
-    webhook_events.postpone(tx, delivery, "no claim of ours matches yet", seconds=backoff(delivery.tries, jitter=0.0))
+    webhook_events.postpone(tx, delivery, verdict, seconds=backoff(delivery.tries, jitter=0.0))

@@ -18,6 +18,10 @@ from shared.xcover.wire import Preview
 
 DATE_HEADER_STEP = timedelta(seconds=1)
 """The insurer's `Date` has whole seconds."""
+LONGEST_OFFER = timedelta(days=366).total_seconds()
+"""An offer without an end is believed for a year."""
+MAX_ROUNDS = 1_000
+"""Offers taken for one cancellation; a refund awaited for 14 days at offers of an hour needs under 700."""
 SHORTEST_RENEWAL = 30.0
 """Seconds between two rounds at least, however short the insurer makes its offers."""
 
@@ -26,7 +30,7 @@ def take(tx: Transaction, held: Cancellation, call: Call, answer: Answer[Preview
     """Store a preview and go on; start a new round when it is as good as lapsed, park when its figures disagree."""
     offered = answer.value
     said_at = answer.insurer_time or utc_now()
-    holds_for = (offered.confirm_before - said_at).total_seconds()
+    holds_for = min((offered.confirm_before - said_at).total_seconds(), LONGEST_OFFER)
     disagreement = _disagreement(held, offered)
     if disagreement:
         cancellations.park(tx, held, "figures-disagree", disagreement, evidence=dict(answer.evidence))
@@ -37,7 +41,9 @@ def take(tx: Transaction, held: Cancellation, call: Call, answer: Answer[Preview
         cancellations.renew_preview(tx, held, "the offer is as good as lapsed", seconds=wait)
         return
     now = tx.session.scalar(select(now_plus(0))) or utc_now()
-    since_sent = now - call.first_sent_at if call.first_sent_at else timedelta(0)
+    # A replay was made when the key first went out, an answer of its own in this very try.
+    sent_at = call.first_sent_at if answer.replayed else held.begun_at
+    since_sent = now - sent_at if sent_at else timedelta(0)
     values: dict[str, Any] = {
         "preview_cancellation_id": offered.cancellation_id,
         "preview_total": offered.total_refund,
@@ -55,7 +61,7 @@ def take(tx: Transaction, held: Cancellation, call: Call, answer: Answer[Preview
 def settle_refund(tx: Transaction, held: Cancellation, settings: WorkerSettings) -> None:
     """Finish the refund step where nothing is left to wait for; else wait, renew the offer, or give up waiting."""
     offered = _offered(held)
-    if _is_claim_closed_unpaid(tx, held):
+    if is_claim_closed_unpaid(tx, held):
         _park_closed_claim(tx, held)
     elif held.refund_amount is not None and held.refund_currency is not None:
         reported = Money(amount=held.refund_amount, currency=held.refund_currency)
@@ -74,13 +80,18 @@ def settle_refund(tx: Transaction, held: Cancellation, settings: WorkerSettings)
 
 def stops_confirm(tx: Transaction, held: Cancellation, settings: WorkerSettings) -> bool:
     """Tell whether this offer must not be confirmed now, having written what happens instead."""
-    if _is_claim_closed_unpaid(tx, held):
+    if is_claim_closed_unpaid(tx, held):
         _park_closed_claim(tx, held)
+        return True
+    if held.round >= MAX_ROUNDS:
+        detail = f"{held.round} offers came and went without one that could be confirmed; retry takes it up again."
+        cancellations.park(tx, held, "tries-spent", detail)
         return True
     if held.begun_at is None or held.preview_expires_at is None:
         raise ValueError(f"cancellation {held.id} is to be confirmed without a preview")
     if held.begun_at + settings.confirm_margin >= held.preview_expires_at:
-        cancellations.renew_preview(tx, held, "the offer is about to lapse before it can be confirmed")
+        wait = SHORTEST_RENEWAL if held.round > 1 else 0.0
+        cancellations.renew_preview(tx, held, "the offer is about to lapse before it can be confirmed", seconds=wait)
         return True
     return False
 
@@ -124,8 +135,11 @@ def _offered(held: Cancellation) -> Money:
 def _disagreement(held: Cancellation, offered: Preview) -> str | None:
     try:
         total = Money(amount=offered.total_refund, currency=offered.currency)
+        for refund in offered.refunds:
+            if refund.refund is not None:
+                Money(amount=refund.refund, currency=offered.currency)
     except MoneyError as error:
-        return f"The preview's total refund cannot be paid: {error}"
+        return f"The preview names a refund that cannot be paid: {error}"
     refunds = {refund.quote_id: refund.refund for refund in offered.refunds}
     missing = [quote["id"] for quote in held.quotes if refunds.get(quote["id"]) is None]
     if missing:
@@ -138,7 +152,7 @@ def _disagreement(held: Cancellation, offered: Preview) -> str | None:
     return None
 
 
-def _is_claim_closed_unpaid(tx: Transaction, held: Cancellation) -> bool:
+def is_claim_closed_unpaid(tx: Transaction, held: Cancellation) -> bool:
     if Step.CLAIM not in held.done_steps:
         return False
     claim = claims.of_cancellation(tx.session, held.id)

@@ -24,6 +24,9 @@ LONGEST_WAIT = 300.0
 LONGEST_LOCK = 30.0
 """Seconds to wait for our own key, which is in the insurer's hands for one request's time at most."""
 
+TRIES_UNTIL_SHOWN = 8
+"""A claim that XClaim has just named may not be shown for a while: about two minutes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Postpone:
@@ -78,20 +81,29 @@ def decide(
     """
     match error:
         case Throttled():
-            return Postpone(seconds=max(error.retry_after or 0.0, 1.0) + jitter, counts=False)
-        case InFlight():
-            return Postpone(seconds=min(2.0 ** min(tries - 1, 16), LONGEST_LOCK))
+            return _wait_for_turn(error, tries, jitter)
         case CancelledInstead():
             return Park("outcome-unsettled")
-        case OutcomeUnknown() if step is Step.CLAIM and not is_read:
+        case OutcomeUnknown() | InFlight() if step is Step.CLAIM and not is_read:
             return ReadBack()  # XClaim documents no keys: repeating blindly could claim twice
+        case InFlight():
+            return Postpone(seconds=min(2.0 ** min(tries - 1, 16), LONGEST_LOCK))
         case NotSent() | Unavailable() | OutcomeUnknown():
             return Postpone(seconds=backoff(tries, jitter))
         case NotAllowed() | Misdirected():
             return Park("credentials-refused")
+        case NotFound() if step is Step.CLAIM and is_read and tries < TRIES_UNTIL_SHOWN:
+            return Postpone(seconds=backoff(tries, jitter))
         case Refused():
             return _after_refusal(error, step, is_read=is_read, sent_reasons=sent_reasons)
     return Park("internal-error")
+
+
+def _wait_for_turn(error: Throttled, tries: int, jitter: float) -> Postpone:
+    """Wait as long as we were told, which is no failure; told nothing, ask less and less often."""
+    if error.retry_after is not None:
+        return Postpone(seconds=max(error.retry_after, 1.0) + jitter, counts=False)
+    return Postpone(seconds=min(backoff(tries, 0.0) + jitter, LONGEST_WAIT))
 
 
 def backoff(tries: int, jitter: float) -> float:

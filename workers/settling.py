@@ -42,10 +42,17 @@ def judge_confirm(
 def ours_among(
     claims: Collection[Claim], *, quote_id: str, claim_type_id: str, intended_at: datetime
 ) -> tuple[list[Claim], list[Claim]]:
-    """Return (claims that can be ours, other claims of the same type for the same policy).
+    """Return (claims that can be ours, other claims for the same policy).
 
-    One that does not say when it was reported is nobody's proof, so it counts as another's.
+    `intended_at` is by the insurer's clock. A claim that does not say when it was reported, for which policy, or
+    that is of another type, is nobody's proof of anything: it counts as another's, which a person must look at.
     """
-    same = [claim for claim in claims if claim.quote_id == quote_id and claim.claim_type_id in {None, claim_type_id}]
-    ours = [claim for claim in same if claim.reported_at and claim.reported_at >= intended_at - CLOCK_ALLOWANCE]
+    same = [claim for claim in claims if claim.quote_id in {None, quote_id}]
+    ours = [claim for claim in same if _can_be_ours(claim, claim_type_id, intended_at)]
     return ours, [claim for claim in same if claim not in ours]
+
+
+def _can_be_ours(claim: Claim, claim_type_id: str, intended_at: datetime) -> bool:
+    is_of_type = claim.claim_type_id is None or claim.claim_type_id.casefold() == claim_type_id.casefold()
+    is_after = claim.reported_at is not None and claim.reported_at >= intended_at - CLOCK_ALLOWANCE
+    return is_of_type and is_after and claim.quote_id is not None

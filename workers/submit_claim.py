@@ -4,16 +4,16 @@ XClaim documents no idempotency keys, so a request whose answer is lost is never
 booking are read until the claim is found, or proven absent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from shared import calls, cancellations, claims, milestones
 from shared.cancellations import begin_step, finish_step
 from shared.clock import utc_now
-from shared.db import Transaction
+from shared.db import Transaction, clock_lead
+from shared.insurer.answers import Answer
 from shared.lifecycle import Step, TaskName
 from shared.models import Call, Cancellation, Claim
 from shared.xclaim import claims as xclaim
@@ -21,7 +21,7 @@ from shared.xclaim import wire
 from shared.xclaim.signature import derive_key
 from workers import settling
 from workers.app import app
-from workers.attempt import keeping
+from workers.attempt import keeping, one_try, stop_if_lost
 from workers.runtime import runtime
 
 SLOWEST_POLL = 60.0
@@ -29,6 +29,7 @@ SLOWEST_POLL = 60.0
 
 
 @app.task(name=TaskName.CLAIM)
+@one_try(Step.CLAIM)
 def submit(cancellation_id: str) -> None:
     """Submit the claim, settle it, or look whether it has been processed."""
     with runtime().database.transaction() as tx:
@@ -79,45 +80,49 @@ def _create(held: Cancellation, claim: Claim, call: Call) -> None:
         webhook_url=f"{str(settings.public_url).rstrip('/')}/webhooks/xclaim/{claim.webhook_token}",
         webhook_key=key,
     )
-    asked_at = utc_now()
+    stop_if_lost(held)
     answer = runtime().xclaim.create_claim(body, idempotency_key=call.key)
     with runtime().database.transaction() as tx:
+        _take(tx, held, claim, answer, is_answer_to_create=True)
         calls.record(tx, call, "done", status=answer.status, answer=answer.evidence)
-        _take(tx, held, claim, answer.value, asked_at=asked_at, evidence=answer.evidence)
 
 
 def _fetch(held: Cancellation, claim: Claim) -> None:
-    asked_at = utc_now()
     answer = runtime().xclaim.get_claim(reference=claim.reference, claim_id=claim.claim_id)
     with runtime().database.transaction() as tx:
+        _take(tx, held, claim, answer)
         _mark_found(tx, held)
-        _take(tx, held, claim, answer.value, asked_at=asked_at, evidence=answer.evidence)
 
 
 def _take(
     tx: Transaction,
     held: Cancellation,
     claim: Claim,
-    said: xclaim.Claim,
+    answer: Answer[xclaim.Claim],
     *,
-    asked_at: datetime,
-    evidence: Mapping[str, Any],
+    is_answer_to_create: bool = False,
 ) -> None:
     """Store what XClaim says of our claim, and finish the step once it is processed."""
-    details = {"answer": dict(evidence)}
-    row, _ = claims.apply_answer(tx, claim.id, said, asked_at=asked_at, mapping=runtime().settings.claim_milestones)
-    if said.failure_reason:
-        detail = f"XClaim could not process claim {row.reference}: {said.failure_reason}."
+    details = {"answer": dict(answer.evidence)}
+    try:
+        row, _ = claims.apply_answer(
+            tx,
+            claim.id,
+            answer.value,
+            asked_at=held.begun_at or utc_now(),
+            insurer_time=answer.insurer_time,
+            is_answer_to_create=is_answer_to_create,
+            mapping=runtime().settings.claim_milestones,
+        )
+    except claims.NotOurClaim as error:
+        cancellations.park(tx, held, "claim-duplicated", f"{error}; nothing was taken from it.", evidence=details)
+        return
+    if answer.value.failure_reason:
+        detail = f"XClaim could not process claim {row.reference}: {answer.value.failure_reason}."
         cancellations.park(tx, held, "claim-failed", detail, evidence=details)
     elif not row.is_processed:
-        cancellations.postpone(
-            tx,
-            held,
-            "XClaim is processing the claim",
-            seconds=_poll_wait(tx, held),
-            counts=False,
-            details=details,
-        )
+        wait, reason = _poll_wait(tx, held), "XClaim is processing the claim"
+        cancellations.postpone(tx, held, reason, seconds=wait, was_answered=True, details=details)
     elif milestones.CLAIM_CLOSED_UNPAID in row.milestones and Step.CONFIRM not in held.done_steps:
         detail = f"Claim {row.reference} is {row.status}; the policy has not been cancelled."
         cancellations.park(tx, held, "claim-closed-unpaid", detail, evidence=details)
@@ -141,34 +146,43 @@ def _mark_found(tx: Transaction, held: Cancellation) -> None:
 
 def _read_back(held: Cancellation, claim: Claim, call: Call) -> None:
     """Settle a claim whose creation went unanswered by what the booking's claims show."""
-    asked_at = utc_now()
     read = runtime().xclaim.list_claims(held.booking_id)
-    listed = [_with_policy(entry) for entry in read.value.claims]
+    listed = _not_known_to_us([_with_policy(entry) for entry in read.value.claims], claim)
+    with runtime().database.reading() as session:
+        lead = clock_lead(session, read.insurer_time)
     ours, others = settling.ours_among(
         listed,
         quote_id=claim.quote_id,
         claim_type_id=claim.claim_type_id,
-        intended_at=call.first_sent_at or asked_at,
+        intended_at=(call.first_sent_at or utc_now()) + lead,
     )
     evidence = {"answer": dict(read.evidence), "is_complete": read.value.is_complete}
-    if not ours and not others and read.value.is_complete and _was_absent_before(call):
+    is_absent = not ours and not others and read.value.is_complete
+    eligible = None
+    if is_absent and call.absent_since is not None:
         eligible = runtime().xclaim.eligibility(held.booking_id, claim.quote_id).value.is_eligible
-    else:
-        eligible = None
     with runtime().database.transaction() as tx:
         if len(ours) == 1 and not others:
+            found = Answer(value=ours[0], status=read.status, insurer_time=read.insurer_time, evidence=read.evidence)
+            _take(tx, held, claim, found)
             calls.record(tx, call, "done", is_doubtful=False, must_read_back=False)
-            _take(tx, held, claim, ours[0], asked_at=asked_at, evidence=evidence)
         elif ours or others:
             detail = (
-                f"XClaim shows {len(ours) + len(others)} claims for this policy; it cannot be told which is this one's."
+                f"XClaim shows {len(ours) + len(others)} claims that could be this one; it cannot be told which is."
             )
             cancellations.park(tx, held, "claim-duplicated", detail, evidence=evidence)
-        elif not read.value.is_complete:
+        elif not is_absent:
             detail = "XClaim's list of claims may be incomplete, so the claim cannot be proven absent."
             cancellations.park(tx, held, "outcome-unsettled", detail, evidence=evidence)
         else:
             _absent(tx, held, call, evidence, eligible=eligible)
+
+
+def _not_known_to_us(listed: Sequence[xclaim.Claim], claim: Claim) -> list[xclaim.Claim]:
+    """Leave out what belongs to earlier claims of ours for the same policy."""
+    with runtime().database.reading() as session:
+        known = claims.known_to_us(session, listed, but=claim)
+    return [entry for entry in listed if entry.id not in known and entry.reference not in known]
 
 
 def _absent(
@@ -176,6 +190,7 @@ def _absent(
 ) -> None:
     """Send again only after two complete readings without it, ten minutes apart, and a policy that is not used."""
     apart = runtime().settings.read_back_after.total_seconds()
+    cancellations.assure_held(tx, held)
     calls.note_absent(tx, call)
     wait = max(
         calls.seconds_until_older(tx.session, call, seconds=apart, since=moment)
@@ -195,10 +210,6 @@ def _absent(
     else:
         detail = "No claim is listed, yet XClaim's eligibility check says that the policy cannot be claimed."
         cancellations.park(tx, held, "outcome-unsettled", detail, evidence=evidence)
-
-
-def _was_absent_before(call: Call) -> bool:
-    return call.absent_since is not None
 
 
 def _with_policy(entry: xclaim.Claim) -> xclaim.Claim:

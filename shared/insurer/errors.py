@@ -21,7 +21,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import ClassVar
 
-from shared.redaction import redact_text
+from shared.redaction import REDACTED, is_sensitive, redact_text
 
 Problems = tuple[tuple[str, str], ...]
 
@@ -144,12 +144,13 @@ def flatten_errors(errors: object) -> Problems:
 
     Seen on the wire: a list of texts; an object of texts, of lists of texts, of objects; objects numbered
     "0", "1" with message and type; nothing at all. A list's texts share its path: `{"a": ["x", "y"]}` gives
-    `(("a", "x"), ("a", "y"))`; a bare text has the path "".
+    `(("a", "x"), ("a", "y"))`; a bare text has the path "". What is said of a person's field may quote the person:
+    of it only the path is kept.
     """
     return tuple(islice(_flattened(errors, path="", depth=0), MAX_PROBLEMS))
 
 
-def _flattened(node: object, *, path: str, depth: int) -> Iterator[tuple[str, str]]:
+def _flattened(node: object, *, path: str, depth: int, hides: bool = False) -> Iterator[tuple[str, str]]:
     if node is None or node == "":
         return
     if depth > MAX_PROBLEM_DEPTH:
@@ -157,12 +158,19 @@ def _flattened(node: object, *, path: str, depth: int) -> Iterator[tuple[str, st
     elif isinstance(node, dict):
         for key, entry in node.items():
             name = key if isinstance(key, str) else type(key).__name__
-            yield from _flattened(entry, path=f"{path}.{name}" if path else name, depth=depth + 1)
+            below = f"{path}.{name}" if path else name
+            yield from _flattened(entry, path=below, depth=depth + 1, hides=hides or _is_of_a_person(name))
     elif isinstance(node, list | tuple):
         for entry in node:
-            yield from _flattened(entry, path=path, depth=depth + 1)
+            yield from _flattened(entry, path=path, depth=depth + 1, hides=hides)
     else:
-        yield redact_text(path), _said(node)
+        yield redact_text(path), REDACTED if hides else _said(node)
+
+
+def _is_of_a_person(key: str) -> bool:
+    """Look at a dotted key part by part; in `sectionFields.0.name` the name is the field's own."""
+    whole, *_ = parts = key.split(".")
+    return is_sensitive(whole) or any(part != "name" and is_sensitive(part) for part in parts)
 
 
 def _said(node: object) -> str:

@@ -5,16 +5,21 @@ Every reader raises `UnusableAnswer` that names the field and what is wrong with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from shared.insurer.errors import UnusableAnswer
 from shared.money import NotAnAmount, parse_decimal
 from shared.redaction import clean_text
 
 MAX_EXPONENT = 30  # a literal such as 1e999999 is a number to JSON, and a way to fill memory when written out
+MAX_ID = 64  # characters of an id or reference that we store; the longest seen has 36
+FIRST_YEAR, LAST_YEAR = 1970, 2200  # a time outside is a mistake, and near year 9999 arithmetic on it overflows
 Object = Mapping[str, object]
+
+T = TypeVar("T")
 
 
 def object_at(value: object, what: str) -> Object:
@@ -39,6 +44,28 @@ def text(entry: Object, *names: str) -> str:
     if found is None:
         raise UnusableAnswer(f"{names[0]} is missing or not a string")
     return found
+
+
+def optional_identifier(entry: Object, *names: str) -> str | None:
+    """Return the first of these fields that is a non-empty string, if we can store it: it is never shortened."""
+    found = optional_text(entry, *names)
+    if found is not None and len(found) > MAX_ID:
+        raise UnusableAnswer(f"{names[0]} is longer than {MAX_ID} characters")
+    return found
+
+
+def identifier(entry: Object, *names: str) -> str:
+    """Return the first of these fields that is an id or reference; one must be there."""
+    text(entry, *names)
+    return optional_identifier(entry, *names) or ""
+
+
+def lenient(read: Callable[..., T | None], entry: Object, *names: str) -> T | None:
+    """Return what `read` reads, or None where that is unusable: for fields that nothing depends on."""
+    try:
+        return read(entry, *names)
+    except UnusableAnswer:
+        return None
 
 
 def optional_flag(entry: Object, *names: str) -> bool | None:
@@ -66,6 +93,21 @@ def optional_amount(entry: Object, name: str) -> Decimal | None:
 
 def optional_instant(entry: Object, *names: str) -> datetime | None:
     """Return an ISO 8601 time with its zone (`Z` and `+00:00` are in use) as aware UTC, or None for null."""
+    read = _instant(entry, *names)
+    if read is not None and not FIRST_YEAR <= read.year <= LAST_YEAR:
+        raise UnusableAnswer(f"{names[0]} is not a plausible time: the year is {read.year}")
+    return read
+
+
+def optional_end(entry: Object, *names: str) -> datetime | None:
+    """Return an instant until which something lasts; what lasts for ever is written with the year 9999."""
+    read = _instant(entry, *names)
+    if read is not None and read.year > LAST_YEAR:
+        return datetime(LAST_YEAR, 12, 31, tzinfo=UTC)
+    return optional_instant(entry, *names)
+
+
+def _instant(entry: Object, *names: str) -> datetime | None:
     name = next((name for name in names if entry.get(name) is not None), None)
     if name is None:
         return None

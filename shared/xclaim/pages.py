@@ -81,7 +81,10 @@ def _next(places: list[_Object], links: list[_Object], next_link: str | None, ur
     hints = [hint.get("href") if isinstance(hint, dict) else hint for hint in hints]
     for hint in hints:
         if isinstance(hint, str) and hint:
-            return urljoin(url, hint), True
+            try:
+                return urljoin(url, hint), True
+            except ValueError:
+                return None, False
     if any(hints):
         return None, False
     current, last = _count(places, *_CURRENT), _count(places, *_LAST)

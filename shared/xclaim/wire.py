@@ -13,13 +13,16 @@ from typing import NoReturn
 from shared.insurer.errors import UnusableAnswer, problems_in
 from shared.insurer.reading import (
     Object,
+    lenient,
     object_at,
     optional_amount,
     optional_flag,
+    optional_identifier,
     optional_instant,
     optional_text,
     text,
 )
+from shared.nesting import MAX_DEPTH, is_nested_deeper
 from shared.redaction import redact_text
 from shared.xclaim.claims import Claim, ClaimEvent, Eligibility
 
@@ -86,7 +89,7 @@ def is_about_credentials(status: int, body: object) -> bool:
 
 
 def eligibility_from(body: object) -> Eligibility:
-    """Read an eligibility check; the amount comes as a number or as a string. Raises UnusableAnswer."""
+    """Read an eligibility check; the amount, a number or a string, is no reason to refuse. Raises UnusableAnswer."""
     answer = _data(body)
     is_eligible = optional_flag(answer, "isCustomerEligible", "is_customer_eligible")
     if is_eligible is None:
@@ -96,7 +99,7 @@ def eligibility_from(body: object) -> Eligibility:
     return Eligibility(
         is_eligible=is_eligible,
         failed_checks=tuple(redact_text(code) for code in codes if isinstance(code, str)),
-        amount=optional_amount(answer, "claimAmount"),
+        amount=lenient(optional_amount, answer, "claimAmount"),
         currency=optional_text(answer, "currency"),
     )
 
@@ -107,8 +110,8 @@ def claim_from(body: object, *, is_pending: bool = False) -> Claim:
     `is_pending` is what the status line says (202); a body can say it too.
     """
     entry = _data(body)
-    claim_id = optional_text(entry, "id")
-    reference = optional_text(entry, *_REFERENCE)
+    claim_id = optional_identifier(entry, "id")
+    reference = optional_identifier(entry, *_REFERENCE)
     if claim_id is None and reference is None:
         raise UnusableAnswer("the answer has neither a claim's id nor its reference")
     is_pending = is_pending or (optional_text(entry, *_PROCESSING) or "").lower() == "pending"
@@ -166,14 +169,16 @@ def parse_event(raw: bytes) -> ClaimEvent:
             parse_float=str,
             parse_constant=_not_a_number,
         )
+        if is_nested_deeper(body):
+            raise NotAClaimEvent(f"the body is nested deeper than {MAX_DEPTH} levels")
         _must_be_storable(body)
         event = object_at(body, "the body")
         payload = object_at(event.get("payload"), "the payload")
         category, name, label = _status(payload)
         return ClaimEvent(
             event=text(event, "event"),
-            claim_id=optional_text(payload, "id"),
-            reference=optional_text(payload, *_REFERENCE),
+            claim_id=optional_identifier(payload, "id"),
+            reference=optional_identifier(payload, *_REFERENCE),
             booking_id=optional_text(payload, *_BOOKING),
             category=category,
             status_name=name,

@@ -9,8 +9,11 @@ from shared.insurer.errors import Problems, UnusableAnswer, flatten_errors, prob
 from shared.insurer.reading import (
     Object,
     entries,
+    identifier,
+    lenient,
     object_at,
     optional_amount,
+    optional_end,
     optional_flag,
     optional_instant,
     optional_text,
@@ -98,7 +101,7 @@ def preview_from(body: object, *, booking_id: str, quote_ids: Collection[str]) -
     for refund in _asked_for(refunds, quote_ids):
         if refund.cancelled_at is not None:
             raise ShowsCancelled(f"not a preview: cancelled_at is set on {refund.quote_id}, it is cancelled")
-    confirm_before = optional_instant(package, "confirm_before")
+    confirm_before = optional_end(package, "confirm_before")
     total_refund = optional_amount(package, "total_refund")
     if optional_text(package, "cancellation_id") is None or confirm_before is None:
         raise UnusableAnswer("not a preview: cancellation_id or confirm_before is missing")
@@ -106,7 +109,7 @@ def preview_from(body: object, *, booking_id: str, quote_ids: Collection[str]) -
         raise UnusableAnswer("not a preview: total_refund is missing")
     return Preview(
         booking_id=booking_id,
-        cancellation_id=text(package, "cancellation_id"),
+        cancellation_id=identifier(package, "cancellation_id"),
         confirm_before=confirm_before,
         total_refund=total_refund,
         currency=text(package, "currency"),
@@ -177,20 +180,20 @@ def _quotes(package: Object) -> list[Object]:
 def _policy(quote: Object) -> Policy:
     details = quote.get("policy")
     return Policy(
-        id=text(quote, "id"),
+        id=identifier(quote, "id"),
         status=text(quote, "status"),
         can_be_cancelled=optional_flag(quote, "can_be_cancelled"),
         cancelled_at=optional_instant(quote, "cancelled_at"),
         policy_type=optional_text(details, "policy_type") if isinstance(details, dict) else None,
-        starts_at=optional_instant(quote, "policy_start_date"),
-        ends_at=optional_instant(quote, "policy_end_date"),
+        starts_at=lenient(optional_instant, quote, "policy_start_date"),
+        ends_at=lenient(optional_end, quote, "policy_end_date"),
     )
 
 
 def _refunds(package: Object) -> tuple[PolicyRefund, ...]:
     return tuple(
         PolicyRefund(
-            quote_id=text(quote, "id"),
+            quote_id=identifier(quote, "id"),
             refund=optional_amount(quote, "refund_value"),
             cancelled_at=optional_instant(quote, "cancelled_at"),
         )

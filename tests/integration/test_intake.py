@@ -32,11 +32,15 @@ def accept(
         return intake.accept(tx, request, sent=sent, caller=caller, partner="ABCDE", key=key)
 
 
-def refuse(database: RecordingDatabase, body: dict[str, Any] | None = None, *, key: str = "key-1#refused") -> None:
+def refuse(
+    database: RecordingDatabase, problem: Problem | None = None, *, booking_id: object = BODY["booking_id"]
+) -> None:
     """Record a refusal as the door without an answer does."""
-    problem = Problem("invalid-request", "Nothing was accepted; wrong or unknown: quotes.", errors=[])
+    told = problem or Problem("invalid-request", "Nothing was accepted; wrong or unknown: quotes.", errors=[])
     with database.transaction() as tx:
-        intake.record_refused(tx, problem, sent=body or BODY, caller="shop", partner="ABCDE", key=key)
+        intake.record_refused(
+            tx, told, sent={**BODY, "booking_id": booking_id}, caller="shop", partner="ABCDE", key="key-1#refused"
+        )
 
 
 def rows(database: RecordingDatabase, table: Any = Cancellation) -> list[Any]:
@@ -162,7 +166,7 @@ def test_of_many_bodies_at_once_under_one_key_one_wins_and_the_others_are_told(d
 
 
 def test_a_refused_request_is_kept_where_an_operator_sees_it(database: RecordingDatabase) -> None:
-    refuse(database, {"booking_id": "8WD8Y-LTEKE-INS", "quotes": 5})
+    refuse(database)
 
     (row,) = rows(database)
     assert (row.status, row.next_step, row.next_attempt_at) == ("rejected", None, None)
@@ -194,7 +198,7 @@ def test_a_refusal_recorded_many_times_at_once_is_one_row(database: RecordingDat
     "booking", [None, 5, ["x"], {"a": 1}, "", "x" * 5000, "a\x00b", "\ud800", "someone@example.test, a whole sentence"]
 )
 def test_whatever_stood_in_the_booking_the_refusal_is_kept(database: RecordingDatabase, booking: Any) -> None:
-    refuse(database, {"booking_id": booking})
+    refuse(database, booking_id=booking)
 
     assert [row.status for row in rows(database)] == ["rejected"]
 
@@ -204,7 +208,6 @@ def test_whatever_a_problem_names_the_refusal_is_kept(database: RecordingDatabas
     with pytest.raises(Problem) as refused:
         parse({**BODY, name: 1}, settings=SETTINGS)
 
-    with database.transaction() as tx:
-        intake.record_refused(tx, refused.value, sent=BODY, caller="shop", partner="ABCDE", key="key-1#refused")
+    refuse(database, refused.value)
 
     assert [row.status for row in rows(database)] == ["rejected"]

@@ -150,6 +150,19 @@ def test_a_postponed_step_is_not_begun_before_its_time(database: RecordingDataba
         assert begun(database, row_id).tries == 2
 
 
+def test_news_ends_the_wait_of_a_postponed_step(database: RecordingDatabase, row_id: UUID) -> None:
+    held = begun(database, row_id)
+    with database.transaction() as tx:
+        postpone(tx, held, "later", seconds=3600)
+
+    with database.transaction() as tx:
+        waiting = cancellations.lock(tx, row_id)
+        assert waiting is not None
+        cancellations.hurry(tx, waiting, "news has come")
+
+    assert begun(database, row_id).tries == 2
+
+
 def test_a_wait_for_a_refund_ends_by_itself(database: RecordingDatabase, row_id: UUID) -> None:
     held = begun(database, row_id)
     with database.transaction() as tx:

@@ -3,6 +3,7 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import pairwise
 from threading import Barrier
 from typing import Any
 from uuid import UUID
@@ -210,7 +211,7 @@ def test_behind_a_long_queue_a_waiting_row_is_rung_for_at_most_once_per_patience
             for _, row_id in rung(world):
                 times[row_id].append(moment)
 
-    gaps = [later - earlier for of_row in times.values() for earlier, later in zip(of_row, of_row[1:], strict=False)]
+    gaps = [later - earlier for of_row in times.values() for earlier, later in pairwise(of_row)]
     assert {row_id for row_id, of_row in times.items() if len(of_row) > 1} == set(rows)
     assert min(gaps) >= patience - 5  # a sweep's step
     assert len(gaps) <= 305 / patience * queued

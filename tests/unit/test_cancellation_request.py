@@ -253,6 +253,13 @@ def test_a_refusal_never_repeats_what_was_sent() -> None:
     assert "yyy" not in json.dumps(problem.document)
 
 
+def test_not_even_the_cause_of_a_refusal_repeats_what_was_sent() -> None:
+    """Whoever logs the refusal with its cause must not log a customer."""
+    problem = refused({"booking_id": "someone@example.test"})
+
+    assert "someone" not in str(problem.__cause__)
+
+
 def test_a_policy_named_twice_is_refused() -> None:
     assert "twice" in json.dumps(refused({"booking_id": BOOKING, "quotes": [{"id": "q"}, {"id": "q"}]}).document)
 

@@ -22,6 +22,7 @@ from shared.config import (
     WorkerSettings,
     load,
 )
+from shared.models import Cancellation
 
 ROOT = Path(__file__).parents[2]
 KINDS = (Settings, AcceptingSettings, WebSettings, WorkerSettings, FlowerSettings)
@@ -426,13 +427,12 @@ def test_api_tokens_name_their_callers(given: str, read: list[ApiToken], environ
 
 
 @pytest.mark.parametrize("given", ["abc", ":abc", "shop:", "shop:abc:root", "shop:abc:operator:x", "a:b,c", ",", " , "])
-@pytest.mark.parametrize("kind", [WebSettings])
 def test_an_entry_that_names_no_caller_and_token_is_refused(
-    kind: type[Settings], given: str, environment: Environment, capsys: pytest.CaptureFixture[str]
+    given: str, environment: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    environment({**COMPLETE[kind], "API_TOKENS": given})
+    environment({**WEB, "API_TOKENS": given})
 
-    assert variables_in(refusal_of(kind, capsys)) == {"API_TOKENS"}
+    assert variables_in(refusal_of(WebSettings, capsys)) == {"API_TOKENS"}
 
 
 def test_a_worker_keeps_the_callers_names_and_not_their_tokens(environment: Environment) -> None:
@@ -449,6 +449,25 @@ def test_webhook_keys_are_separated_by_commas(given: str, environment: Environme
     environment({**WEB, "XCLAIM_WEBHOOK_KEYS": given})
 
     assert [key.get_secret_value() for key in load(WebSettings).xclaim_webhook_keys] == ["one", "two"]
+
+
+@pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
+def test_commas_alone_are_no_webhook_key(
+    kind: type[Settings], environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment({**COMPLETE[kind], "XCLAIM_WEBHOOK_KEYS": " , "})
+
+    assert variables_in(refusal_of(kind, capsys)) == {"XCLAIM_WEBHOOK_KEYS"}
+
+
+@pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
+def test_a_callers_name_that_no_row_can_hold_is_refused(
+    kind: type[Settings], environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    longest = Cancellation.caller.type.length
+    environment({**COMPLETE[kind], "API_TOKENS": f"{'x' * (longest + 1)}:tok-1"})
+
+    assert variables_in(refusal_of(kind, capsys)) == {"API_TOKENS"}
 
 
 def test_an_empty_variable_counts_as_unset(environment: Environment) -> None:
@@ -477,7 +496,7 @@ def test_the_example_names_every_variable_and_no_other() -> None:
 def test_what_the_example_shows_commented_out_is_the_default(environment: Environment) -> None:
     shown = {name: value for name, value, is_commented in example_lines() if is_commented and name != "PORT"}
     for kind in KINDS:
-        environment({**COMPLETE[kind], **shown} if kind is not WorkerSettings else WORKER | shown | WORKER)
+        environment({**shown, **COMPLETE[kind]})
         as_shown = load(kind)
         environment(COMPLETE[kind])
         assert as_shown == load(kind)

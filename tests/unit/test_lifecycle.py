@@ -37,7 +37,7 @@ MAY_BECOME = {
     # a step ends, waits, is refused, is taken back or needs a person
     "in_progress": {"in_progress", "awaiting_refund", "completed", "rejected", "aborted", "needs_review"},
     # the report comes or the offer is renewed; the caller takes it back; nobody reports in time
-    "awaiting_refund": {"in_progress", "aborted", "needs_review"},
+    "awaiting_refund": {"awaiting_refund", "in_progress", "aborted", "needs_review"},
     # retry; abort before the point of no return; more evidence for the person
     "needs_review": {"in_progress", "aborted", "needs_review"},
     # money reported as paid after the end
