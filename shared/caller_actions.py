@@ -12,12 +12,12 @@ from uuid import UUID
 from sqlalchemy import select
 
 from shared import reservations
-from shared.cancellations import Change, advance, lock, note
 from shared.db import Transaction, now_plus
 from shared.lifecycle import UNFINISHED, Status, Step
 from shared.models import Call, Cancellation
 from shared.money import Money, MoneyError
 from shared.problems import Problem, problem
+from shared.transitions import Change, advance, lock, note
 
 
 @dataclass(frozen=True, kw_only=True)

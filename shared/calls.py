@@ -9,9 +9,10 @@ from uuid import UUID, uuid5
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from shared.columns import new_id
 from shared.db import Transaction, now_plus
 from shared.lifecycle import Step
-from shared.models import Call, Cancellation, new_id
+from shared.models import Call, Cancellation
 
 _NAMESPACE = UUID("5f0e3c1c-4d52-5d0a-9e0e-6a1d0c8f7b21")
 

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from shared import milestones, reservations
 from shared.clock import utc_now
+from shared.columns import new_id
 from shared.db import Transaction, clock_lead, insert_or_ignore, now_plus
 from shared.lifecycle import Status, Step
-from shared.models import Cancellation, Claim, new_id
+from shared.models import Cancellation, Claim
 from shared.xclaim import claims as xclaim
 
 CLOCK_ALLOWANCE = timedelta(seconds=10)
@@ -157,8 +158,11 @@ def _must_be_ours(
         (said.reference, row.reference),
     )
     is_other = any(theirs and ours and theirs.casefold() != ours.casefold() for theirs, ours in pairs)
-    if not is_other and row.claim_id is None and row.reference is None and not is_told:
+    is_named = row.claim_id is not None or row.reference is not None
+    if not is_other and not is_named and not is_told:
         is_other = said.booking_id is None or said.quote_id is None or _is_older(tx, row, said, insurer_time)
+    if not is_other and row.claim_id is None:
+        is_other = bool(known_to_us(tx.session, [said], but=row))
     if is_other:
         raise NotOurClaim(f"XClaim shows claim {said.reference or said.id}, which is not the one asked for here")
 

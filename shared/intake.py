@@ -8,12 +8,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.cancellation_request import CancellationRequest, fingerprint
-from shared.cancellations import MESSAGE_PATIENCE
+from shared.columns import new_id
 from shared.db import Transaction, insert_or_ignore, now_plus
 from shared.lifecycle import TASK_OF, Journey, Status, Step, steps_of
-from shared.models import Cancellation, Transition, new_id
+from shared.models import Cancellation, Transition
 from shared.problems import Problem
 from shared.redaction import clean_text
+from shared.transitions import MESSAGE_PATIENCE
 
 
 def accept(

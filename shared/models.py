@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
-    JSON,
     CheckConstraint,
     ForeignKey,
     Index,
@@ -17,12 +16,9 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
-from uuid_utils.compat import uuid7
 
+from shared.columns import AmountText, Document, new_id
 from shared.db import UtcDateTime, now_plus
 
 STATUSES = (
@@ -31,29 +27,6 @@ STATUSES = (
 )  # fmt: skip
 STEPS = ("look_up", "preview", "refund", "confirm", "claim", "cancel", "await_premium_refund")
 CALL_OUTCOMES = ("sent", "not_sent", "unknown", "refused", "not_done", "done")
-
-
-def new_id() -> UUID:
-    """Return a time-ordered id, so that new rows stay together in the index."""
-    return uuid7()
-
-
-class AmountText(TypeDecorator[Decimal]):
-    """An amount of money as exact decimal text, alike on both databases."""
-
-    impl = String(40)
-    cache_ok = True
-
-    def process_bind_param(self, value: Decimal | None, _dialect: Dialect) -> str | None:
-        """Write plain digits, never an exponent."""
-        return None if value is None else format(value, "f")
-
-    def process_result_value(self, value: str | None, _dialect: Dialect) -> Decimal | None:
-        """Read the digits back."""
-        return None if value is None else Decimal(value)
-
-
-Document = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 class Base(DeclarativeBase):

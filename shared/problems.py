@@ -48,6 +48,7 @@ _TABLE: dict[str, tuple[int, str]] = {
     "refund-of-another-round": (409, "A refund was reported that is not the current preview's"),
     "refund-after-end": (409, "A refund was reported after the cancellation had ended"),
     "refund-not-reported": (504, "The refund was not reported in time"),
+    "answer-unreadable": (502, "The insurer's answer cannot be read, time and again"),
     "outcome-unsettled": (502, "It could not be told whether the insurer acted"),
     "cancelled-by-someone-else": (409, "The policy was cancelled by someone else"),
     "claim-failed": (502, "XClaim could not process the claim"),

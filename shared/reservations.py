@@ -6,8 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import select, text, update
 
+from shared.columns import new_id
 from shared.db import Transaction, insert_or_ignore, now_plus
-from shared.models import Cancellation, Reservation, new_id
+from shared.models import Cancellation, Reservation
 
 
 def reserve(tx: Transaction, holder: Cancellation, quote_ids: Collection[str]) -> tuple[str, UUID] | None:

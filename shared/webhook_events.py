@@ -7,10 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import or_, select, update
 
-from shared.cancellations import LEASE_SECONDS, MESSAGE_PATIENCE
+from shared.cancellations import LEASE_SECONDS
+from shared.columns import new_id
 from shared.db import Transaction, insert_or_ignore, now_plus
 from shared.lifecycle import TaskName
-from shared.models import WebhookBody, WebhookDelivery, new_id
+from shared.models import WebhookBody, WebhookDelivery
+from shared.transitions import MESSAGE_PATIENCE
 
 HANDLING_LEASE = LEASE_SECONDS * 10
 """Seconds. Handling makes at most one fetch, and nothing is lost when it runs twice, so nobody renews this one."""

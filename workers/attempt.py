@@ -1,16 +1,16 @@
 """Around a step's second and third beat: keep the lease while a call runs, turn an error into a decision in the row."""
 
-import functools
 import random
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial, wraps
 from uuid import UUID
 
 import structlog
 
-from shared import calls, cancellations
+from shared import calls, cancellations, transitions
 from shared.broker import TASK_SOFT_LIMIT
 from shared.db import AWAY, Transaction
 from shared.insurer.errors import InFlight, InsurerError, OutcomeUnknown, Refused
@@ -18,7 +18,7 @@ from shared.lifecycle import Step
 from shared.models import Call, Cancellation
 from workers.plan import CannotGoOn
 from workers.retries import Decision, NewRound, Park, Postpone, ReadBack, Reject, backoff, decide
-from workers.runtime import runtime
+from workers.runtime import ClaimsSwitchedOff, runtime
 
 RENEW_EVERY = 2.0
 """Seconds; a quarter of the lease, so that three renewals may fail before it runs out."""
@@ -39,10 +39,12 @@ def keeping(held: Cancellation, step: Step, call: Call | None = None, *, sent_re
     keeper.start()
     try:
         yield
-    except cancellations.LeaseLost as lost:
-        log.warning("lease_lost", step=step, problem=str(lost))
+    except transitions.LeaseLost as lost:
+        log.warning("lease_lost", cancellation_id=str(held.id), step=step, problem=str(lost))
     except CannotGoOn as no:
-        _reject(held, step, no)
+        _write(held, step, partial(_reject, held=held, no=no))
+    except ClaimsSwitchedOff as off:
+        _write(held, step, partial(_park_until_on, held=held, off=off))
     except InsurerError as error:
         _settle(held, step, call, error, sent_reasons=sent_reasons)
     except AWAY:
@@ -59,14 +61,14 @@ def stop_if_lost(held: Cancellation) -> None:
     """Raise LeaseLost if another worker has taken over: the last look before something irreversible leaves."""
     with runtime().database.reading() as session:
         if not cancellations.is_still_held(session, held):
-            raise cancellations.LeaseLost(f"cancellation {held.id}: the lease ran out before the request left")
+            raise transitions.LeaseLost(f"cancellation {held.id}: the lease ran out before the request left")
 
 
 def one_try(step: Step) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
     """Count a try that fails before its lease is written, or a row that cannot be begun would be rung for for ever."""
 
     def decorate(run: Callable[[str], None]) -> Callable[[str], None]:
-        @functools.wraps(run)
+        @wraps(run)
         def counted(cancellation_id: str) -> None:
             try:
                 run(cancellation_id)
@@ -97,12 +99,20 @@ def _renew_until(held: Cancellation, stop: threading.Event) -> None:
             log.warning("lease_not_renewed", error=type(error).__name__, next="tried again in 2 s")
 
 
-def _reject(held: Cancellation, step: Step, no: CannotGoOn) -> None:
+def _reject(tx: Transaction, *, held: Cancellation, no: CannotGoOn) -> None:
+    cancellations.reject(tx, held, no.slug, str(no), **no.evidence)
+
+
+def _park_until_on(tx: Transaction, *, held: Cancellation, off: ClaimsSwitchedOff) -> None:
+    cancellations.park(tx, held, "claims-disabled", f"{off}; retry it once they are on.")
+
+
+def _write(held: Cancellation, step: Step, end: Callable[[Transaction], None]) -> None:
     try:
         with runtime().database.transaction() as tx:
-            cancellations.reject(tx, held, no.slug, str(no), **no.evidence)
-    except cancellations.LeaseLost as lost:
-        log.warning("lease_lost", step=step, problem=str(lost))
+            end(tx)
+    except transitions.LeaseLost as lost:
+        log.warning("lease_lost", cancellation_id=str(held.id), step=step, problem=str(lost))
 
 
 def _settle(held: Cancellation, step: Step, call: Call | None, error: InsurerError, *, sent_reasons: bool) -> None:
@@ -114,16 +124,14 @@ def _settle(held: Cancellation, step: Step, call: Call | None, error: InsurerErr
         is_read=call is None,
         sent_reasons=sent_reasons,
     )
-    try:
-        with runtime().database.transaction() as tx:
-            _carry_out(tx, held, error, decision)
-            if call is not None:  # after the cancellation's row: every transaction locks the two in this order
-                _record_call(tx, call, error, decision)
-    except cancellations.LeaseLost as lost:
-        log.warning("lease_lost", step=step, problem=str(lost))
-        return
-    log.warning("step_postponed" if isinstance(decision, Postpone) else "step_stopped", step=step, error=str(error),
-                decision=type(decision).__name__)  # fmt: skip
+
+    def end(tx: Transaction) -> None:
+        _carry_out(tx, held, error, decision)
+        if call is not None:  # after the cancellation's row: every transaction locks the two in this order
+            _record_call(tx, call, error, decision)
+
+    log.warning("call_failed", cancellation_id=str(held.id), step=step, error=str(error), then=type(decision).__name__)
+    _write(held, step, end)
 
 
 def _record_call(tx: Transaction, call: Call, error: InsurerError, decision: Decision) -> None:
@@ -166,7 +174,7 @@ def _record_unexpected(held: Cancellation, step: Step, error: Exception) -> None
                 cancellations.park(tx, held, "internal-error", detail)
             else:
                 cancellations.postpone(tx, held, f"unexpected error: {what}", seconds=backoff(held.tries, 0.5))
-    except (cancellations.LeaseLost, *AWAY) as worse:
+    except (transitions.LeaseLost, *AWAY) as worse:
         log.warning(
             "failure_not_recorded",
             step=step,

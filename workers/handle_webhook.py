@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
-from shared import cancellations, claims, milestones, webhook_events
+from shared import cancellations, claims, milestones, transitions, webhook_events
 from shared.db import AWAY, Transaction, now_plus
 from shared.insurer.answers import Answer
 from shared.insurer.errors import InsurerError, NotFound, Refused
@@ -20,7 +20,7 @@ from shared.xclaim import claims as xclaim
 from shared.xclaim import wire
 from workers.app import app
 from workers.retries import backoff
-from workers.runtime import runtime
+from workers.runtime import ClaimsSwitchedOff, runtime
 
 LAST_TRY = 12
 """With growing waits about half an hour: then an event that could not be handled is kept with what came of it."""
@@ -83,7 +83,7 @@ def _ask(claim: Claim, event: xclaim.ClaimEvent) -> Answer[xclaim.Claim] | None:
         return None
     try:
         return runtime().xclaim.get_claim(reference=reference, claim_id=claim_id)
-    except NotFound:
+    except (NotFound, ClaimsSwitchedOff):
         return None
     except Refused as error:
         log.warning(
@@ -117,11 +117,11 @@ def _take_answer(
 
 def _tell_journey(tx: Transaction, claim: Claim, event: xclaim.ClaimEvent, reached: tuple[str, ...]) -> None:
     """Wake the cancellation that waits for this claim, or stop it when the claim was closed before the confirm."""
-    row = cancellations.lock(tx, claim.cancellation_id)
+    row = transitions.lock(tx, claim.cancellation_id)
     if row is None:
         raise LookupError(f"claim {claim.id} belongs to no cancellation; the foreign key should forbid it")
     if reached:
-        cancellations.note(
+        transitions.note(
             tx,
             row,
             "claim_milestone",

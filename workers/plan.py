@@ -33,6 +33,9 @@ class Plan:
 
 def make_plan(request: CancellationRequest, booking: Booking) -> Plan:
     """Resolve a request against its booking, or raise CannotGoOn naming the policy and the reason."""
+    if booking.id != request.booking_id:  # two spellings would be two bookings to our reservations
+        detail = f"XCover knows this booking as {booking.id}: send its id in that spelling."
+        raise CannotGoOn("booking-not-found", detail, booking_id=booking.id)
     policies = {policy.id: policy for policy in booking.policies}
     claimed = None
     if request.claim is not None:

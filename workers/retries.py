@@ -24,6 +24,8 @@ LONGEST_WAIT = 300.0
 LONGEST_LOCK = 30.0
 """Seconds to wait for our own key, which is in the insurer's hands for one request's time at most."""
 
+UNREADABLE_TRIES = 8
+"""An answer that cannot be read once may have been cut off; one that never can is not going to change by itself."""
 TRIES_UNTIL_SHOWN = 8
 """A claim that XClaim has just named may not be shown for a while: about two minutes."""
 
@@ -88,6 +90,8 @@ def decide(
             return ReadBack()  # XClaim documents no keys: repeating blindly could claim twice
         case InFlight():
             return Postpone(seconds=min(2.0 ** min(tries - 1, 16), LONGEST_LOCK))
+        case Unavailable() | OutcomeUnknown() if _stays_unreadable(error, tries):
+            return ReadBack() if step is Step.CONFIRM and not is_read else Park("answer-unreadable")
         case NotSent() | Unavailable() | OutcomeUnknown():
             return Postpone(seconds=backoff(tries, jitter))
         case NotAllowed() | Misdirected():
@@ -97,6 +101,10 @@ def decide(
         case Refused():
             return _after_refusal(error, step, is_read=is_read, sent_reasons=sent_reasons)
     return Park("internal-error")
+
+
+def _stays_unreadable(error: InsurerError, tries: int) -> bool:
+    return error.status is not None and 200 <= error.status < 300 and tries > UNREADABLE_TRIES
 
 
 def _wait_for_turn(error: Throttled, tries: int, jitter: float) -> Postpone:

@@ -12,11 +12,11 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import Integer, case, literal, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from shared.broker import QUEUES
-from shared.cancellations import MESSAGE_PATIENCE
+from shared.broker import CONNECT_TIMEOUT, QUEUES
 from shared.db import Transaction, now_plus
 from shared.lifecycle import TASK_OF, Step, TaskName
 from shared.models import Cancellation, WebhookDelivery
+from shared.transitions import MESSAGE_PATIENCE
 from workers.app import app
 from workers.runtime import runtime
 
@@ -76,6 +76,7 @@ def _queued_messages() -> int:
     """Return how many messages wait in all queues; none when Redis does not say."""
     try:
         with app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
             client = connection.default_channel.client
             return sum(int(client.llen(queue)) for queue in QUEUES)
     except (OperationalError, OSError) as error:

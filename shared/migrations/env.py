@@ -5,7 +5,7 @@ from typing import Literal
 from alembic import context
 from sqlalchemy import JSON, Connection
 
-from shared import models
+from shared import columns, models
 from shared.config import Settings, load
 from shared.db import Database, UtcDateTime
 
@@ -14,7 +14,7 @@ def _render(kind: str, item: object, _autogen: object) -> str | Literal[False]:
     """Write our own column types by their names in new revisions."""
     if kind != "type":
         return False
-    if isinstance(item, models.AmountText | UtcDateTime):
+    if isinstance(item, columns.AmountText | UtcDateTime):
         return f"{type(item).__name__}()"
     return "Document" if isinstance(item, JSON) else False
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from shared.db import UtcDateTime
-from shared.models import AmountText, Document
+from shared.columns import AmountText, Document
 ${imports if imports else ""}
 
 revision = ${repr(up_revision)}

@@ -169,8 +169,6 @@ def parse_event(raw: bytes) -> ClaimEvent:
             parse_float=str,
             parse_constant=_not_a_number,
         )
-        if is_nested_deeper(body):
-            raise NotAClaimEvent(f"the body is nested deeper than {MAX_DEPTH} levels")
         _must_be_storable(body)
         event = object_at(body, "the body")
         payload = object_at(event.get("payload"), "the payload")
@@ -224,7 +222,9 @@ def _no_name_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _must_be_storable(body: object) -> None:
-    """Refuse NUL and lone surrogates, in names too."""
+    """Refuse NUL and lone surrogates, in names too, and what a reader deeper in its stack could not read."""
+    if is_nested_deeper(body):
+        raise NotAClaimEvent(f"the body is nested deeper than {MAX_DEPTH} levels")
     written = json.dumps(body, ensure_ascii=False)
     written.encode("utf-8")
     if re.search(r"(?<!\\)(?:\\\\)*\\u0000", written):

@@ -10,7 +10,6 @@ from shared.insurer.reading import (
     Object,
     entries,
     identifier,
-    lenient,
     object_at,
     optional_amount,
     optional_end,
@@ -80,10 +79,13 @@ def complains_of_reasons(problems: Problems) -> bool:
 
 
 def booking_from(body: object, *, booking_id: str) -> Booking:
-    """Read a booking, which must be the one asked for. Raises UnusableAnswer."""
-    booking = _package(body, booking_id)
+    """Read a booking, which must be the one asked for, in XCover's own spelling of its id. Raises UnusableAnswer."""
+    booking = object_at(body, "the answer")
+    spelled = text(booking, "id")
+    if spelled.casefold() != booking_id.casefold():
+        raise UnusableAnswer("the answer is not about the booking asked for")
     return Booking(
-        id=booking_id,
+        id=spelled,
         status=text(booking, "status"),
         currency=text(booking, "currency"),
         policies=tuple(map(_policy, _quotes(booking))),
@@ -185,8 +187,8 @@ def _policy(quote: Object) -> Policy:
         can_be_cancelled=optional_flag(quote, "can_be_cancelled"),
         cancelled_at=optional_instant(quote, "cancelled_at"),
         policy_type=optional_text(details, "policy_type") if isinstance(details, dict) else None,
-        starts_at=lenient(optional_instant, quote, "policy_start_date"),
-        ends_at=lenient(optional_end, quote, "policy_end_date"),
+        starts_at=optional_instant(quote, "policy_start_date"),
+        ends_at=optional_end(quote, "policy_end_date"),
     )
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from shared import caller_actions, calls, cancellations, clock, reservations, webhook_events
+from shared import caller_actions, calls, cancellations, clock, reservations, transitions, webhook_events
 from shared.db import Transaction
 from shared.lifecycle import Step, TaskName
 from shared.models import Call, Cancellation, Claim
@@ -365,7 +365,7 @@ def test_a_zombies_last_beat_and_the_next_workers_first_beat_do_not_deadlock(wor
             begun.wait(5)
             cancellations.finish_step(tx, held, Step.CONFIRM, "confirmed")
             calls.record(tx, call, "done")  # in this order everywhere: the cancellation's row first
-    except cancellations.LeaseLost:
+    except transitions.LeaseLost:
         pass
     except BaseException as error:
         failures.append(error)

@@ -11,17 +11,15 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
-from shared import caller_actions, cancellations, clock, intake
+from shared import caller_actions, cancellations, clock, intake, transitions
 from shared.cancellation_request import parse
 from shared.cancellations import (
     LEASE_SECONDS,
     MAX_ABANDONED,
     MAX_TRIES,
-    LeaseLost,
     await_refund,
     begin_step,
     finish_step,
-    note,
     park,
     postpone,
     reject,
@@ -32,6 +30,7 @@ from shared.config import AcceptingSettings
 from shared.db import Transaction
 from shared.lifecycle import TASK_OF, Step, TaskName, next_step
 from shared.models import Cancellation, Transition
+from shared.transitions import LeaseLost, note
 from tests.recording import RecordingDatabase
 from tests.world import World
 
@@ -156,7 +155,7 @@ def test_news_ends_the_wait_of_a_postponed_step(database: RecordingDatabase, row
         postpone(tx, held, "later", seconds=3600)
 
     with database.transaction() as tx:
-        waiting = cancellations.lock(tx, row_id)
+        waiting = transitions.lock(tx, row_id)
         assert waiting is not None
         cancellations.hurry(tx, waiting, "news has come")
 

@@ -12,10 +12,12 @@ import pytest
 from sqlalchemy import insert, update
 
 from shared import cancellations, clock, webhook_events
-from shared.cancellations import LEASE_SECONDS, MESSAGE_PATIENCE
+from shared.cancellations import LEASE_SECONDS
 from shared.clock import utc_now
+from shared.columns import new_id
 from shared.lifecycle import TASK_OF, Step, TaskName
-from shared.models import Cancellation, new_id
+from shared.models import Cancellation
+from shared.transitions import MESSAGE_PATIENCE
 from tests.world import World
 from workers import sweep
 

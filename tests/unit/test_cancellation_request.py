@@ -1,15 +1,18 @@
 """What a caller may ask for: defaults, limits, and hostile bodies."""
 
 import json
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.cancellation_request import MAX_FREE_FORM_BYTES, CancellationRequest, fingerprint, parse
+from shared.cancellation_request import MAX_ERRORS, MAX_FREE_FORM_BYTES, CancellationRequest, fingerprint, parse
 from shared.config import AcceptingSettings
 from shared.lifecycle import ClaimWhen, Journey
+from shared.nesting import MAX_DEPTH, is_nested_deeper
 from shared.problems import Problem
 
 BOOKING = "8WD8Y-LTEKE-INS"
@@ -200,6 +203,10 @@ HOSTILE_VALUES = [
     pytest.param(float("nan"), id="NaN"),
     pytest.param(float("inf"), id="Infinity"),
     pytest.param(deep(100_000), id="deep nesting"),
+    pytest.param(deep(MAX_DEPTH), id="just too deep"),
+    pytest.param(Decimal(1), id="decimal"),
+    pytest.param(UUID(int=0), id="UUID"),
+    pytest.param(b"x", id="bytes"),
 ]
 
 
@@ -211,6 +218,16 @@ def test_free_form_values_that_cannot_be_stored_are_refused(value: Any, place: s
     assert wrong_fields({"booking_id": BOOKING, "metadata": metadata}) == ["metadata"]
     body = {"booking_id": BOOKING, "claim": {"section_fields": [metadata]}}
     assert wrong_fields(body) == ["claim.section_fields"]
+
+
+def test_free_form_values_may_nest_as_deep_as_a_body_may() -> None:
+    for body, field in (
+        (lambda value: {"metadata": {"x": value}}, "metadata"),
+        (lambda value: {"claim": {"section_fields": [value]}}, "claim.section_fields"),
+    ):
+        deepest = next(depth for depth in range(MAX_DEPTH) if is_nested_deeper(body(deep(depth))))
+        accepted(body(deep(deepest - 2)))  # the body itself is a level
+        assert wrong_fields({"booking_id": BOOKING, **body(deep(deepest))}) == [field]
 
 
 @pytest.mark.parametrize("name", ["a\x00b", "\ud800"])
@@ -244,6 +261,17 @@ def test_every_wrong_field_is_named_at_once() -> None:
     body = {"booking_id": 1, "quotes": [{"id": "q"}, {"id": ""}], "refund": {"mode": "x"}, "extra": 1}
 
     assert sorted(wrong_fields(body)) == ["booking_id", "extra", "quotes.1.id", "refund.mode"]
+
+
+def test_of_very_many_wrong_fields_the_first_are_named_and_the_others_counted() -> None:
+    problem = refused({"booking_id": BOOKING, **{f"f{number}": 1 for number in range(MAX_ERRORS + 7)}})
+
+    assert (len(problem.document["errors"]), problem.document["more_errors"]) == (MAX_ERRORS, 7)
+    assert str(problem).endswith("and 7 more.")
+
+
+def test_a_field_with_an_endless_name_is_named_by_its_start() -> None:
+    assert len(str(refused({"booking_id": BOOKING, "x" * 100_000: 1}))) < 200
 
 
 def test_a_refusal_never_repeats_what_was_sent() -> None:

@@ -444,6 +444,40 @@ def test_a_worker_keeps_the_callers_names_and_not_their_tokens(environment: Envi
     assert "tok-" not in repr(settings.model_dump())
 
 
+@pytest.mark.parametrize("given", ["shop:same,anna:same:operator", "shop:same,shop:same"])
+def test_one_token_given_twice_is_refused(
+    given: str, environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment({**WEB, "API_TOKENS": given})
+
+    assert variables_in(refusal_of(WebSettings, capsys)) == {"API_TOKENS"}
+
+
+@pytest.mark.parametrize("given", ["P" * 65, "A B", "PARTN\u00c9R"])
+@pytest.mark.parametrize("kind", [WebSettings, WorkerSettings])
+def test_a_partner_code_that_no_row_or_address_can_hold_is_refused(
+    kind: type[Settings], given: str, environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment({**COMPLETE[kind], "XCOVER_PARTNER_CODE": given})
+
+    assert variables_in(refusal_of(kind, capsys)) == {"XCOVER_PARTNER_CODE"}
+
+
+@pytest.mark.parametrize("given", ['{"paid": ["Settled"]}', '{"claim_paid": [""]}', '{"claim_paid": ["Settled", " "]}'])
+def test_milestones_that_nothing_could_ever_reach_are_refused(
+    given: str, environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment({**WORKER, "CLAIM_MILESTONES": given})
+
+    assert variables_in(refusal_of(WorkerSettings, capsys)) == {"CLAIM_MILESTONES"}
+
+
+def test_milestones_may_be_known_by_other_words(environment: Environment) -> None:
+    environment({**WORKER, "CLAIM_MILESTONES": '{"claim_paid": ["Utbetald"], "premium_refund": []}'})
+
+    assert load(WorkerSettings).claim_milestones == {"claim_paid": ["Utbetald"], "premium_refund": []}
+
+
 @pytest.mark.parametrize("given", ["one,two", " one , two ", "one,,two,"])
 def test_webhook_keys_are_separated_by_commas(given: str, environment: Environment) -> None:
     environment({**WEB, "XCLAIM_WEBHOOK_KEYS": given})

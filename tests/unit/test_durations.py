@@ -5,9 +5,10 @@ from itertools import pairwise
 import pytest
 
 from shared import broker, webhook_events
-from shared.cancellations import LEASE_SECONDS, MESSAGE_PATIENCE
+from shared.cancellations import LEASE_SECONDS
 from shared.config import Settings
 from shared.insurer import transport
+from shared.transitions import MESSAGE_PATIENCE
 from workers import attempt, cancel_booking, offer, retries, sweep
 
 CALLS_OF_A_STEP = 3

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
+from shared.cancellation_request import fingerprint
 from shared.problems import Problem
 from webhook_gateway.bodies import MAX_BYTES, MAX_DEPTH, read_json, read_raw
 
@@ -42,6 +43,38 @@ def test_what_is_not_strict_json_is_refused(raw: bytes) -> None:
 
 def test_nesting_up_to_the_limit_is_read() -> None:
     assert json.dumps(read(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)) == "[" * MAX_DEPTH + "]" * MAX_DEPTH
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("9007199254740993.0", "9007199254740992.0"),
+        ("0.1", "0.1000000000000000055511151231257827"),
+        ("1e-400", "0.0"),
+        ("1e-99999999999999999999", "0.0"),
+        ("0.0", "-0.0"),
+        ("1", "1.0"),
+        ("1.0", "true"),
+        ("1.0", '"1.0"'),
+    ],
+)
+def test_two_numbers_that_one_float_stands_for_are_two_bodies(first: str, second: str) -> None:
+    bodies = [read(f'{{"a": [{value}]}}'.encode()) for value in (first, second)]
+
+    assert fingerprint(bodies[0]) != fingerprint(bodies[1])
+
+
+@pytest.mark.parametrize("literal", ["2.5", "1e22", "1.50", "9007199254740993.0", "5e-324", "4.9e-324"])
+def test_a_number_is_the_float_that_any_reader_of_json_would_make(literal: str) -> None:
+    value = read(literal.encode())
+
+    assert isinstance(value, float)
+    assert json.dumps(value) == json.dumps(float(literal))
+
+
+@pytest.mark.parametrize("literal", ["2.5", "1e22", "1.50", "123456789.12345678"])
+def test_a_number_written_otherwise_is_the_same_over_both_doors(literal: str) -> None:
+    assert fingerprint({"a": read(literal.encode())}) == fingerprint({"a": float(literal)})
 
 
 @given(

@@ -36,7 +36,7 @@ json_like = st.recursive(
         (["Status change not allowed"], (("", "Status change not allowed"),)),
         ({"policy_version": "Unexpected field"}, (("policy_version", "Unexpected field"),)),
         ({"currency": ["Required.", "Unknown."]}, (("currency", "Required."), ("currency", "Unknown."))),
-        ({"policyholder": {"phone": ['"+" first']}}, (("policyholder.phone", '"+" first'),)),
+        ({"quotes": {"policy": ["no", "never"]}}, (("quotes.policy", "no"), ("quotes.policy", "never"))),
         ({"0": {"message": "no", "type": "failure"}}, (("0.message", "no"), ("0.type", "failure"))),
         ([{"a": "x"}, ["y"]], (("a", "x"), ("", "y"))),
         ({"sectionFields.0.name": ["required"]}, (("sectionFields.0.name", "required"),)),
@@ -49,6 +49,20 @@ json_like = st.recursive(
 )
 def test_every_shape_of_errors_becomes_pairs(errors: object, pairs: object) -> None:
     assert flatten_errors(errors) == pairs
+
+
+@pytest.mark.parametrize(
+    ("errors", "path"),
+    [
+        ({"policyholder": {"phone": ["Ann Doe is not a number"]}}, "policyholder.phone"),
+        ({"policyholder": {"0": {"message": "Ann Doe"}}}, "policyholder.0.message"),
+        ({"first_name": "Ann Doe is too long"}, "first_name"),
+        ({"quotes.0.passenger.title": "Ann Doe"}, "quotes.0.passenger.title"),
+        ([{"extra_fields": [["Ann Doe"]]}], "extra_fields"),
+    ],
+)
+def test_of_a_persons_field_only_the_path_is_kept(errors: object, path: str) -> None:
+    assert flatten_errors(errors) == ((path, "[redacted]"),)
 
 
 @given(json_like)

@@ -196,3 +196,21 @@ def test_any_other_wait_counts_as_a_try(kind: type[InsurerError], step: Step) ->
     decision = decide(kind("try"), step=step, tries=1)
 
     assert not isinstance(decision, Postpone) or decision.counts
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "is_read", "decision"),
+    [
+        (Unavailable, Step.LOOK_UP, True, Park("answer-unreadable")),
+        (NotAPreview, Step.PREVIEW, False, Park("answer-unreadable")),
+        (OutcomeUnknown, Step.CONFIRM, False, ReadBack()),
+        (Unavailable, Step.CONFIRM, True, Park("answer-unreadable")),
+        (Unavailable, Step.CLAIM, True, Park("answer-unreadable")),
+    ],
+)
+def test_an_answer_that_never_can_be_read_is_not_asked_for_for_hours(
+    kind: type[InsurerError], step: Step, is_read: bool, decision: object
+) -> None:
+    assert isinstance(decide(kind("try", status=200), step=step, tries=8, is_read=is_read), Postpone)
+    assert decide(kind("try", status=200), step=step, tries=9, is_read=is_read) == decision
+    assert isinstance(decide(kind("try", status=503), step=step, tries=9, is_read=is_read), Postpone)

@@ -86,6 +86,7 @@ def test_a_whole_list_is_complete(body: object) -> None:
         {"data": claims(2), "meta": {"total": 3}},
         {"data": claims(2), "total": 3},
         {"data": claims(2), "links": {"next": 7}},
+        {"data": claims(2), "links": {"next": "http://[bad/claims"}},
         {"data": claims(2), "meta": {"next_cursor": "abc"}},
         {"data": claims(2), "has_more": True},
         {"data": claims(2), "meta": {"last_page": 3}},

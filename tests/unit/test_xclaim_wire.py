@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.insurer.errors import UnusableAnswer
+from shared.nesting import MAX_DEPTH
 from shared.xclaim import wire
 from shared.xclaim.wire import NotAClaimEvent, parse_event
 
@@ -124,6 +125,12 @@ def test_what_has_neither_id_nor_reference_is_no_claim(body: object) -> None:
         wire.claim_from(body)
 
 
+@pytest.mark.parametrize("body", [{"id": "c" * 65}, {"id": CLAIM, "claim_reference": "R" * 65}])
+def test_a_name_that_cannot_be_stored_whole_is_unusable(body: object) -> None:
+    with pytest.raises(UnusableAnswer, match="longer than 64"):
+        wire.claim_from(body)
+
+
 def test_an_impossible_time_of_reporting_is_named() -> None:
     with pytest.raises(UnusableAnswer, match="reportedAt"):
         wire.claim_from({"id": CLAIM, "reportedAt": "2026-02-30T00:00:00Z"})
@@ -134,6 +141,12 @@ def test_an_eligible_policy_has_an_exact_amount(amount: object) -> None:
     answer = wire.eligibility_from({"isCustomerEligible": True, "claimAmount": amount, "currency": "USD"})
     assert answer.is_eligible
     assert (answer.amount, answer.currency, answer.failed_checks) == (Decimal(str(amount)), "USD", ())
+
+
+@pytest.mark.parametrize("amount", ["1,000.00", True, [], Decimal("1E+999999")])
+def test_an_amount_that_cannot_be_read_changes_nothing_about_eligibility(amount: object) -> None:
+    answer = wire.eligibility_from({"isCustomerEligible": True, "claimAmount": amount, "currency": "USD"})
+    assert (answer.is_eligible, answer.amount) == (True, None)
 
 
 def test_an_ineligible_policy_says_which_checks_failed() -> None:
@@ -225,6 +238,15 @@ def test_an_event_may_lack_everything_but_its_payload() -> None:
 def test_what_is_not_an_event_is_refused_as_such(raw: bytes) -> None:
     with pytest.raises(NotAClaimEvent):
         parse_event(raw)
+
+
+def test_an_event_is_read_down_to_the_depth_that_a_worker_can_read_too() -> None:
+    def nested(levels: int) -> bytes:
+        return b'{"event": "x", "payload": ' + b'{"a":' * levels + b"1" + b"}" * levels + b"}"
+
+    assert parse_event(nested(MAX_DEPTH - 1)).event == "x"
+    with pytest.raises(NotAClaimEvent, match="deeper"):
+        parse_event(nested(MAX_DEPTH))
 
 
 def test_a_backslash_before_u0000_is_not_a_nul() -> None:

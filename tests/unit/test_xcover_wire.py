@@ -162,6 +162,9 @@ def test_a_body_that_is_not_the_booking_is_unusable(body: object) -> None:
         "2021-01-01T00:00:60Z",
         "2021-01-01T00:00:00",
         "0001-01-01T00:00:00+14:00",
+        "1969-12-31T23:59:59Z",
+        "2201-01-01T00:00:00Z",
+        "9999-12-31T23:59:59Z",
         5,
         "",
     ],
@@ -170,6 +173,24 @@ def test_an_impossible_time_is_named(instant: object) -> None:
     body = a_booking(quotes=[{"id": QUOTE, "status": "CONFIRMED", "cancelled_at": instant}])
     with pytest.raises(UnusableAnswer, match="cancelled_at"):
         wire.booking_from(body, booking_id=BOOKING)
+
+
+def test_a_policy_without_an_end_has_one_that_can_be_reckoned_with() -> None:
+    quote = {"id": QUOTE, "status": "CONFIRMED", "policy_end_date": "9999-12-31T23:59:59Z"}
+    (policy,) = wire.booking_from(a_booking(quotes=[quote]), booking_id=BOOKING).policies
+    assert policy.ends_at == datetime(2200, 12, 31, tzinfo=UTC)
+
+
+def test_an_id_that_cannot_be_stored_whole_is_unusable() -> None:
+    with pytest.raises(UnusableAnswer, match="id is longer than 64"):
+        wire.booking_from(a_booking(quotes=[{"id": "q" * 65, "status": "CONFIRMED"}]), booking_id=BOOKING)
+    with pytest.raises(UnusableAnswer, match="cancellation_id is longer than 64"):
+        read_preview(an_answer(cancellation_id="c" * 65))
+
+
+def test_an_offer_without_an_end_has_one_that_can_be_reckoned_with() -> None:
+    preview = read_preview(an_answer(confirm_before="9999-12-31T23:59:59.999999Z"))
+    assert preview.confirm_before == datetime(2200, 12, 31, tzinfo=UTC)
 
 
 def test_a_preview_is_told_by_its_id_and_deadline() -> None:

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from shared.columns import AmountText, Document
 from shared.db import UtcDateTime
-from shared.models import AmountText, Document
 
 revision = "0001"
 down_revision = None
