@@ -24,6 +24,8 @@ from workers.app import app
 from workers.attempt import keeping, one_try, stop_if_lost
 from workers.runtime import runtime
 
+MAX_CREATES = 3
+"""Requests for one claim, each after proof that the one before left none."""
 SLOWEST_POLL = 60.0
 """Seconds between looks at a claim that is still being processed; the webhook rings earlier."""
 
@@ -200,6 +202,9 @@ def _absent(
         cancellations.postpone(
             tx, held, "no such claim yet; read again later", seconds=wait, counts=False, details=evidence
         )
+    elif eligible and call.round >= MAX_CREATES:
+        detail = f"{call.round} requests for this claim left no claim behind and no answer that can be read."
+        cancellations.park(tx, held, "outcome-unsettled", detail, evidence=evidence)
     elif eligible:
         calls.settle_not_done(tx, call)
         cancellations.postpone(tx, held, "proven not submitted; submitted anew", seconds=0, details=evidence)
