@@ -191,8 +191,9 @@ def _latch(tx: Transaction, row: Claim, words: Sequence[str | None], mapping: Mi
 def _moves_money(tx: Transaction, row: Claim) -> bool:
     """Tell whether the policy is being refunded or cancelled right now: it must not pass into other hands then."""
     holder = tx.session.get_one(Cancellation, row.cancellation_id)
+    is_cancelled_too = any(quote["id"] == row.quote_id for quote in holder.quotes)
     has_begun = holder.refund_reported_at is not None or Step.REFUND in holder.done_steps
-    return has_begun and holder.status != Status.COMPLETED
+    return is_cancelled_too and has_begun and holder.status != Status.COMPLETED
 
 
 def _locked(tx: Transaction, claim_row_id: UUID) -> Claim:

@@ -60,12 +60,8 @@ def advance(tx: Transaction, row: Cancellation, change: Change, *, takes_over: b
     if not takes_over:  # a holder that has already ended its try must not write a second end
         written = written.where(Cancellation.lease_until.is_not(None))
     before = (row.status, row.next_step)
-    if (
-        tx.session.execute(
-            written.values(**values).returning(Cancellation.id), execution_options={"synchronize_session": False}
-        ).first()
-        is None
-    ):
+    statement = written.values(**values).returning(Cancellation.id)
+    if tx.session.scalar(statement, execution_options={"synchronize_session": False}) is None:
         raise LeaseLost(f"cancellation {row.id}: lease {row.lease} is no longer the current one; nothing was written")
     _note(tx, row.id, change, before, to_step)
     tx.log(change.event, cancellation_id=str(row.id), step=before[1], status=change.status.value, next_step=to_step)

@@ -1,5 +1,6 @@
 """Databases, the simulated insurer, and a world in which both meet the steps."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,20 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import delete
 
+from shared.config import FlowerSettings, WebSettings, WorkerSettings
 from shared.models import Base
-from tests.recording import RecordingDatabase
-from tests.servers import fresh_database, postgresql_server
-from tests.simulator import SimulatorServer
-from tests.world import World
+from tests.servers import fresh_database, postgresql_server, redis_server
+
+# A developer's own settings must not decide what the tests find; the servers were asked for above.
+for kind in (WebSettings, WorkerSettings, FlowerSettings):
+    for setting in kind.model_fields:
+        os.environ.pop(setting.upper(), None)
+os.environ.pop("API_TOKENS", None)
+
+from tests.recording import RecordingDatabase  # noqa: E402 - from here on modules read the environment
+from tests.simulator import SimulatorServer  # noqa: E402
+from tests.world import World  # noqa: E402
+from workers.app import app  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 
@@ -78,8 +88,16 @@ def simulator(simulator_server: SimulatorServer) -> Iterator[SimulatorServer]:
     simulator_server.control.reset()
 
 
+@pytest.fixture(scope="session")
+def broker() -> Iterator[str]:
+    """A Redis database of the tests' own, for what asks how many messages wait."""
+    with redis_server() as url:
+        app.conf.broker_url = url
+        yield url
+
+
 @pytest.fixture
-def world(database: RecordingDatabase, simulator: SimulatorServer) -> Iterator[World]:
+def world(database: RecordingDatabase, simulator: SimulatorServer, broker: str) -> Iterator[World]:
     """Steps, database and insurer, driven by hand."""
     made = World(database, simulator)
     yield made

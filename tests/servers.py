@@ -26,6 +26,9 @@ from psycopg import sql
 
 LOCAL_POSTGRESQL = ("127.0.0.1", 5432)
 LOCAL_REDIS = ("127.0.0.1", 6379)
+NAMED_DATABASE = os.environ.get("DATABASE_URL", "")
+NAMED_REDIS = os.environ.get("REDIS_URL", "")
+"""Read when this module is loaded: the tests clear every setting from their environment afterwards."""
 START_WAIT = 20.0
 STOP_WAIT = 5.0
 OWNER_KEY = "cfar-tests:owner"
@@ -134,7 +137,7 @@ def embedded_redis(port: int | None = None) -> Iterator[str]:
 
 
 def _named_postgresql() -> str | None:
-    url = os.environ.get("DATABASE_URL", "")
+    url = NAMED_DATABASE
     return re.sub(r"^postgres(ql)?(\+psycopg)?:", "postgresql:", url) if url.startswith("postgres") else None
 
 
@@ -158,8 +161,8 @@ def _run_on(server_url: str, statement: sql.Composed) -> None:
 
 
 def _shared_redis() -> str | None:
-    if url := os.environ.get("REDIS_URL"):
-        return url
+    if NAMED_REDIS:
+        return NAMED_REDIS
     host, port = LOCAL_REDIS
     return f"redis://{host}:{port}/0" if _listens(host, port) else None
 

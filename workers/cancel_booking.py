@@ -61,10 +61,9 @@ def preview(cancellation_id: str) -> None:
         call = calls.intend(tx, held, Step.PREVIEW, round_number=held.round, body=body, evidence=body)
     sent_reasons = any("reason_for_cancellation" in quote for quote in body["quotes"])
     with keeping(held, Step.PREVIEW, call, sent_reasons=sent_reasons):
-        if next_step(held.steps, [*held.done_steps, Step.PREVIEW]) is Step.CLAIM and eligibility.must_be_asked_again(
-            held
-        ):
-            eligibility.check(held.booking_id, held.claim_quote_id)  # the claim is the next thing, and irreversible
+        follows = next_step(held.steps, [*held.done_steps, Step.PREVIEW])
+        if follows is Step.CLAIM and eligibility.must_be_asked_again(held):
+            eligibility.check(held.booking_id, held.claim_quote_id)  # the claim cannot be taken back
         answer = runtime().xcover.preview(held.booking_id, body, idempotency_key=call.key)
         with runtime().database.transaction() as tx:
             evidence = {

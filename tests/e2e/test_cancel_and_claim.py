@@ -204,3 +204,17 @@ def test_one_policy_has_one_open_claim(world: World) -> None:
 
     assert len(world.all(Claim)) == 1
     assert sorted(row.status for row in world.rows()) == ["awaiting_refund", "rejected"]
+
+
+def test_a_claim_that_closes_unpaid_frees_its_policy_for_another_try(world: World) -> None:
+    booking = world.booking(policies=[{"price": 10}, {"price": 50}], claim_story=[], claim_pending_polls=1)
+    ticket, cfar = booking.quote_ids
+    row_id = world.accept(booking, claim={"quote_id": cfar}, refund=SKIP)
+    world.drain()
+    reference = world.claim(row_id).reference
+    world.control.send_event(reference, event="claim.status-category-update", category="Declined", send=False)
+
+    world.settle()
+
+    assert world.row(row_id).status == "completed"
+    assert world.held_policies() == [ticket]

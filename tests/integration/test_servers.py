@@ -58,7 +58,7 @@ def test_two_users_of_a_shared_redis_never_get_the_same_database() -> None:
 
 def test_a_shared_redis_database_is_left_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     with servers.embedded_redis() as server:
-        monkeypatch.setenv("REDIS_URL", server)
+        monkeypatch.setattr(servers, "NAMED_REDIS", server)
         with servers.redis_server() as url, redis.Redis.from_url(url) as database:
             database.set("a", "1")
         with redis.Redis.from_url(url) as database:
@@ -67,7 +67,7 @@ def test_a_shared_redis_database_is_left_empty(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_redis_database_in_use_by_somebody_else_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with servers.embedded_redis() as server:
-        monkeypatch.setenv("REDIS_URL", server)
+        monkeypatch.setattr(servers, "NAMED_REDIS", server)
         with redis.Redis.from_url(servers.with_database(server, "1")) as somebody:
             somebody.set("theirs", "1")
             with servers.redis_server() as url:
