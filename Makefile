@@ -21,7 +21,7 @@ up: $(LINKED) ## start everything and stay up: gateway on port 8000 (or PORT), F
 	@$(BIN)/python -m tests.demo --stay
 
 test: lint migrations ## everything that guards the project: lint, migrations, all tests with their coverage
-	@$(BIN)/pytest --quiet --cov --cov-report=term
+	@$(BIN)/pytest --quiet --numprocesses auto --maxprocesses 4 --cov --cov-report=term
 
 lint: $(LINKED) ## format, lint, types and import contracts
 	@$(BIN)/ruff format --check --quiet . || { echo 'Not formatted. Run: $(BIN)/ruff format .' >&2; exit 1; }

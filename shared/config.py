@@ -22,6 +22,8 @@ from shared.milestones import DEFAULT_MAPPING
 EX_CONFIG = 78  # sysexits.h: configuration error
 MAX_CALLER_NAME = 64  # what the tables hold; a longer one would fail every request of its caller
 MAX_PARTNER_CODE = 64  # likewise
+MAX_PORT = 65_535
+MAX_WEB_PROCESSES = 64  # each holds a pool of database connections
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -128,6 +130,8 @@ class WebSettings(AcceptingSettings):
     api_tokens: Annotated[list[ApiToken], NoDecode]
     xclaim_webhook_keys: Secrets = []
     xclaim_signature_encoding: Literal["hex", "base64", "either"] = "hex"
+    port: int = Field(default=8000, ge=1, le=MAX_PORT)
+    web_concurrency: int = Field(default=2, ge=1, le=MAX_WEB_PROCESSES)
 
     @field_validator("api_tokens", mode="before")
     @classmethod
@@ -202,7 +206,7 @@ class FlowerSettings(Settings):
     """What Flower reads: without a password it would show the queue to anyone."""
 
     flower_basic_auth: SecretStr
-    port: int = 5555
+    port: int = Field(default=5555, ge=1, le=MAX_PORT)
 
     @field_validator("flower_basic_auth")
     @classmethod
@@ -227,19 +231,39 @@ def load(kind: type[AnySettings]) -> AnySettings:
         _exit_with(problems)
     url = settings.database_url.get_secret_value()
     if url.startswith("sqlite:///"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(url.removeprefix("sqlite:///")).parent)
     return settings
 
 
 def problems_of(error: ValidationError) -> list[str]:
     """Return one line per problem, naming the variable and never its value."""
-    return [_problem_line(dict(detail)) for detail in error.errors(include_url=False, include_input=False)]
+    lines = [_problem_line(dict(detail)) for detail in error.errors(include_url=False, include_input=False)]
+    return list(dict.fromkeys(lines))  # a value can be wrong in several places, and is told once
 
 
 def _problem_line(detail: dict[str, Any]) -> str:
     name = str(detail["loc"][0]).upper()
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"{name}: {'required, but not set' if detail['type'] == 'missing' else message}"
+    kind = detail["type"]
+    if kind == "value_error":  # our own words
+        return f"{name}: {str(detail['msg']).removeprefix('Value error, ')}"
+    return f"{name}: {_BY_NAME.get(name) or _BY_KIND.get(kind) or detail['msg']}"
+
+
+_BY_KIND = {
+    "missing": "required, but not set",
+    "bool_parsing": "must be true or false",
+    "int_parsing": "must be a whole number",
+}
+_BY_NAME = {"CLAIM_MILESTONES": 'must be JSON of the form {"claim_paid": ["Settled"]}'}
+"""Where the parser's own words would leave a reader guessing."""
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"Not started: the database's folder {folder} cannot be made: {error.strerror}.", file=sys.stderr)  # noqa: T201
+        raise SystemExit(1) from error
 
 
 def _needed_for_claims(given: Mapping[str, str], names: Sequence[str]) -> list[str]:

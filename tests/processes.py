@@ -78,13 +78,14 @@ class Processes:
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         """Start one more; its output is added to its log."""
-        self._log_dir.mkdir(parents=True, exist_ok=True)
+        temporary = self._log_dir / "tmp"  # what a killed process leaves must not pile up in /tmp
+        temporary.mkdir(parents=True, exist_ok=True)
         command = self._commands[name]
         with self.log_file(name).open("ab") as log:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**self._env, **self._env_of.get(name, {})},
+                env={**self._env, "TMPDIR": str(temporary), **self._env_of.get(name, {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

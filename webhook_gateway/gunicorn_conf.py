@@ -7,25 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from shared.config import EX_CONFIG, WebSettings, load
-
-MAX_PORT = 65_535
-
-
-def _whole_number(name: str, default: int, *, most: int) -> int:
-    given = os.environ.get(name) or str(default)
-    if given.isdecimal() and 1 <= int(given) <= most:
-        return int(given)
-    print(f"Not started: {name} must be a whole number from 1 to {most}.", file=sys.stderr)  # noqa: T201 - before logs
-    raise SystemExit(EX_CONFIG)
+from shared.config import WebSettings, load
 
 
 def on_starting(_server: object) -> None:
-    """Refuse to start with wrong settings (exit 78) or on a taken port, before any worker is forked.
-
-    Left alone gunicorn tries a taken port for five seconds, and hides its workers' 78 behind a 3 of its own.
-    """
-    load(WebSettings)
+    """Refuse to start on a taken port: left alone gunicorn tries it for five seconds."""
     if "GUNICORN_FD" not in os.environ:  # set during an upgrade in place, which inherits the listening socket
         _check_port()
 
@@ -53,12 +39,13 @@ def _check_port() -> None:
             raise SystemExit(1) from error
 
 
-port = _whole_number("PORT", 8000, most=MAX_PORT)
+_settings = load(WebSettings)  # wrong ones end it here with 78, which gunicorn would hide behind a worker's 3
+port = _settings.port
 bind = f"0.0.0.0:{port}"  # the platform's router is not on this host
 backlog = 512  # about a second of requests; beyond that a caller is better told to come back
 
 worker_class = "gthread"  # serves keep-alive and survives slow clients, which sync does not without a proxy
-workers = _whole_number("WEB_CONCURRENCY", 2, most=64)
+workers = _settings.web_concurrency
 threads = 4  # a request is a short transaction: more threads only wait for the interpreter's lock
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108
 worker_tmp_dir = _SHARED_MEMORY if Path(_SHARED_MEMORY).is_dir() else None  # a heartbeat waits for no disk

@@ -24,10 +24,10 @@ from types import FrameType
 
 import structlog
 from celery import Celery
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from shared import logs
-from shared.broker import QUEUES, create_celery
+from shared.broker import QUEUES, TASK_HARD_LIMIT, create_celery
 from shared.config import EX_CONFIG, Duration, WorkerSettings, load
 from workers.child import Child
 from workers.liveness import PROBE_AFTER, Liveness, ProbeQueue
@@ -46,6 +46,13 @@ class SupervisorSettings(WorkerSettings):
 
     worker_concurrency: int = Field(default=4, ge=1, le=256)
     worker_stall_after: Duration = STALL_AFTER
+
+    @field_validator("worker_stall_after")
+    @classmethod
+    def _longer_than_any_task(cls, value: timedelta) -> timedelta:
+        if value <= timedelta(seconds=TASK_HARD_LIMIT):
+            raise ValueError(f"must be longer than the longest task, {TASK_HARD_LIMIT} s: busy is not stalled")
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,8 @@
 from typing import Literal
 
 from alembic import context
-from sqlalchemy import JSON, Connection
+from sqlalchemy import JSON, URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from shared import columns, models
 from shared.config import Settings, load
@@ -36,12 +37,27 @@ def _url() -> str:
     return str(context.config.attributes.get("url") or load(Settings).database_url.get_secret_value())
 
 
+def _connect(engine: Engine) -> Connection:
+    """Connect; a database that cannot be reached is told in one line, without the password."""
+    try:
+        return engine.connect()
+    except DBAPIError as error:
+        reason = " ".join(str(error.orig).split())
+        if engine.url.password:
+            reason = reason.replace(engine.url.password, "***")
+        raise SystemExit(f"Not migrated: {_place(engine.url)} cannot be reached: {reason}") from error
+
+
+def _place(url: URL) -> str:
+    return f"database {url.database} on {url.host}" if url.host else f"database {url.database}"
+
+
 given: Connection | None = context.config.attributes.get("connection")
 if given is not None:
     _migrate(given)
 else:
     database = Database(_url(), publish=lambda _messages: None)
-    with database.engine.connect() as own:
+    with _connect(database.engine) as own:
         _migrate(own)
         own.commit()
     database.close()

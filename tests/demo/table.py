@@ -1,6 +1,7 @@
 """What the demo shows: progress while it runs, and how each cancellation ended."""
 
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
@@ -18,8 +19,14 @@ PLAIN_WIDTH = 200
 """Columns where there is no terminal that has a width: nothing is cut off in a log."""
 WIDE = 190
 """Columns from which each fact has a column of its own."""
-NARROW_WORD = 14
-"""Letters of a word that are kept together in a narrow terminal."""
+LEGEND = (
+    "1/1: made here / in the insurer's ledger (-: booking of another scenario). "
+    "A claim that fails in processing counts in both."
+)
+ENOUGH = 44
+"""Letters of a line that may be folded: more would take the room of other columns."""
+NAME_LETTERS = 29
+"""Of a scenario's name, so that the bookings beside them stand in line."""
 COLOURS = {
     "completed": "green",
     "rejected": "yellow",
@@ -106,21 +113,44 @@ class Lines:
 
 
 def ended(runs: Sequence[Run], *, width: int) -> Table:
-    """Return the final table; "ours/theirs" compares what we believe with what the insurer did."""
-    is_wide = width >= WIDE
-    columns = _COLUMNS if is_wide else _NARROW_COLUMNS
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), expand=True)
+    """Return the final table: words are folded at spaces and hyphens only, and a path keeps its one line."""
+    columns = _COLUMNS if width >= WIDE else _NARROW_COLUMNS
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     rows = [[cell(run) for _, cell in columns] for run in runs]
-    for position, (header, cell) in enumerate(columns):
-        if cell in _FLEXIBLE:
-            table.add_column(header, overflow="fold", ratio=1)
-            continue
-        texts = [header, *(row[position] for row in rows)]
-        letters = max(len(text) if is_wide and cell is _path else _longest_word(text) for text in texts)
-        table.add_column(header, overflow="fold", width=letters if is_wide else min(letters, NARROW_WORD))
+    texts = [[header, *column] for (header, _), column in zip(columns, zip(*rows, strict=True), strict=True)]
+    widths = _widths(texts, [cell in _ONE_LINE for _, cell in columns], width - 2 * len(columns))
+    for (header, _), letters in zip(columns, widths, strict=True):
+        table.add_column(header, overflow="fold", width=letters)
     for run, row in zip(runs, rows, strict=True):
-        table.add_row(*row, style="bold red" if run.differs else None)
+        folded = [Text(_fold(text, letters)) for text, letters in zip(row, widths, strict=True)]
+        folded[-2 if columns is _COLUMNS else -1].highlight_words([run.status], COLOURS.get(run.status, "red"))
+        table.add_row(*folded, style="bold red" if run.differs else None)
     return table
+
+
+def _widths(columns: Sequence[Sequence[str]], has_one_line: Sequence[bool], available: int) -> list[int]:
+    """Give each column its longest word, or its longest line; what is left goes where lines are longest."""
+    lines = [max(len(line) for text in texts for line in text.splitlines()) for texts in columns]
+    longest = [line if is_whole else min(line, ENOUGH) for line, is_whole in zip(lines, has_one_line, strict=True)]
+    least = [
+        line if is_whole else max(len(word) for text in texts for word in _words(text))
+        for texts, line, is_whole in zip(columns, longest, has_one_line, strict=True)
+    ]
+    widths = list(least)
+    for _ in range(available - sum(least)):
+        position = max(range(len(widths)), key=lambda at: longest[at] / widths[at])
+        if widths[position] >= longest[position]:
+            break
+        widths[position] += 1
+    return widths
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in _fold(text, 1).splitlines() if word] or [""]
+
+
+def _fold(text: str, letters: int) -> str:
+    return "\n".join("\n".join(textwrap.wrap(line, letters, break_long_words=False)) for line in text.splitlines())
 
 
 def ledger(runs: Sequence[Run]) -> str:
@@ -135,28 +165,20 @@ def ledger(runs: Sequence[Run]) -> str:
     )
 
 
-def _longest_word(text: str) -> int:
-    return max((len(word) for word in Text.from_markup(text).plain.split()), default=1)
-
-
 def _name(run: Run) -> str:
     return run.scenario.name
 
 
-def _name_and_booking(run: Run) -> str:
-    return f"{run.scenario.name}\n{run.booking_id}"
+def _name_and_path(run: Run) -> str:
+    return f"{run.scenario.name:<{NAME_LETTERS}} {run.booking_id}\n{_path(run)}"
 
 
 def _booking(run: Run) -> str:
     return run.booking_id
 
 
-def _journey(run: Run) -> str:
-    return run.scenario.journey
-
-
 def _path(run: Run) -> str:
-    return " ".join(run.done_steps) or "-"
+    return " → ".join(run.done_steps) or "-"
 
 
 def _went_wrong(run: Run) -> str:
@@ -174,8 +196,8 @@ def _claims(run: Run) -> str:
 
 
 def _end(run: Run) -> str:
-    problem = f" {run.scenario.problem}" if run.scenario.problem and not run.differs else ""
-    return f"[{COLOURS.get(run.status, 'red')}]{run.status}[/]{problem}"
+    problem = f"\n{run.scenario.problem}" if run.scenario.problem and not run.differs else ""
+    return f"{run.status}{problem}"
 
 
 def _seconds(run: Run) -> str:
@@ -205,23 +227,21 @@ def _claim(run: Run) -> str:
 _COLUMNS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("scenario", _name),
     ("booking", _booking),
-    ("journey", _journey),
     ("path taken", _path),
     ("went wrong", _went_wrong),
     ("refund", _refund),
     ("claim: milestones", _claim),
-    ("confirms\nours/theirs", _confirms),
-    ("claims\nours/theirs", _claims),
+    ("confirms", _confirms),
+    ("claims", _claims),
     ("ended", _end),
     ("s", _seconds),
 )
 _NARROW_COLUMNS: tuple[tuple[str, Callable[[Run], str]], ...] = (
-    ("scenario\nbooking", _name_and_booking),
-    ("path", _path),
-    ("went\nwrong", _went_wrong),
+    ("scenario, booking\npath taken", _name_and_path),
+    ("went wrong", _went_wrong),
     ("refund\nclaim: milestones", lambda run: f"{_refund(run)}\n{_claim(run)}"),
-    ("ours/\ntheirs\nconfirms\nclaims", lambda run: f"{_confirms(run)}\n{_claims(run)}"),
+    ("confirms\nclaims", lambda run: f"{_confirms(run)}\n{_claims(run)}"),
     ("ended", lambda run: f"{_end(run)}\n{_seconds(run)} s"),
 )
-_FLEXIBLE = frozenset({_name, _name_and_booking, _went_wrong})
-"""Cells that get what width the others leave."""
+_ONE_LINE = frozenset({_name, _name_and_path, _booking, _path, _refund})
+"""Cells whose lines are not folded."""

@@ -71,13 +71,21 @@ class Supervised:
         self.broker = broker
         self.celery = Celery("client", broker=broker)
         self.celery.conf.task_default_queue = "tiny"
+        self.temporary = folder / "tmp"  # what a killed supervisor leaves must not pile up in /tmp
+        self.temporary.mkdir(exist_ok=True)
         (folder / "tiny.py").write_text(textwrap.dedent(APP))
         (folder / "run.py").write_text(textwrap.dedent(RUN))
         self._log = (folder / "log").open("wb")
         self.process = subprocess.Popen(
             [sys.executable, "run.py"],
             cwd=folder,
-            env={**os.environ, "TINY_BROKER": broker, "PYTHONPATH": str(folder), **environment},
+            env={
+                **os.environ,
+                "TINY_BROKER": broker,
+                "PYTHONPATH": str(folder),
+                "TMPDIR": str(self.temporary),
+                **environment,
+            },
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -227,6 +235,7 @@ def test_a_stop_lets_the_task_in_hand_end_and_leaves_nothing(
     assert supervised.process.wait(15) == 0
     assert last.exists()
     assert members_of(worker) == []
+    assert list(supervised.temporary.glob("cfar-worker-*")) == []
     with redis.Redis.from_url(supervised.broker) as server:
         assert server.keys("*probe*") == []
 
@@ -243,6 +252,7 @@ def test_a_task_that_does_not_end_is_killed_in_time(supervise: Callable[..., Sup
     assert time.monotonic() - asked_at < 5
     assert members_of(worker) == []
     assert not endless.exists()
+    assert list(supervised.temporary.glob("cfar-worker-*")) == []
 
 
 def test_a_worker_with_wrong_settings_is_not_restarted(supervise: Callable[..., Supervised]) -> None:

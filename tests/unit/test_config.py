@@ -56,8 +56,8 @@ CLAIM_VARIABLES = {
     "PUBLIC_URL": "PUBLIC_URL",
     "XCLAIM_TOKEN": "XCLAIM_TOKEN (or XCLAIM_API_KEY with XCLAIM_PASSWORD)",
 }
-READ_ELSEWHERE = {"WEB_CONCURRENCY", "WORKER_CONCURRENCY", "WORKER_STALL_AFTER"}
-"""By gunicorn's configuration and by the supervisor, which stand apart from these classes."""
+READ_ELSEWHERE = {"WORKER_CONCURRENCY", "WORKER_STALL_AFTER"}
+"""By the supervisor, which stands apart from these classes."""
 
 Environment = Callable[[dict[str, str]], None]
 
@@ -225,6 +225,69 @@ def test_a_refusal_never_shows_the_value(
 
     assert variables_in(lines) == {name}
     assert "s3cret" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(WebSettings, "PORT"), (WebSettings, "WEB_CONCURRENCY"), (FlowerSettings, "PORT")]
+)
+@pytest.mark.parametrize("value", ["0", "65536", "-1", "two", "1.5"])
+def test_a_number_that_cannot_be_used_is_told_with_everything_else(
+    kind: type[Settings], name: str, value: str, environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment({**COMPLETE[kind], name: value, "LOG_LEVEL": "loud"})
+
+    assert variables_in(refusal_of(kind, capsys)) == {name, "LOG_LEVEL"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "form"),
+    [
+        ("CLAIM_MILESTONES", "claim_paid=Settled", '{"claim_paid": ["Settled"]}'),
+        ("CLAIM_MILESTONES", '{"claim_paid": 1, "premium_refund": 2}', '{"claim_paid": ["Settled"]}'),
+        ("REDIS_TLS_VERIFY", "maybe", "true or false"),
+    ],
+)
+def test_a_refusal_says_what_form_is_wanted(
+    name: str, value: str, form: str, environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment({**WORKER, name: value})
+
+    (line,) = refusal_of(WorkerSettings, capsys)
+
+    assert line.startswith(f"{name}: ")
+    assert form in line
+
+
+def test_a_database_folder_that_cannot_be_made_is_told_in_one_line(
+    environment: Environment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    environment({"DATABASE_URL": "sqlite:///file/below/cfar.db"})
+
+    with pytest.raises(SystemExit) as stopped:
+        load(Settings)
+
+    assert stopped.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "file/below" in line
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:s3cret@127.0.0.1:1/cfar", "sqlite:////proc/nowhere/cfar.db", "sqlite:////"]
+)
+def test_migrating_an_unreachable_database_says_so_in_one_line(url: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        cwd=ROOT,
+        env={"DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert "s3cret" not in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pydantic import AliasChoices
+from pydantic import AliasChoices, ValidationError
 
 from shared.broker import QUEUES, TASK_HARD_LIMIT
 from shared.config import FlowerSettings, WebSettings
@@ -128,6 +129,30 @@ def test_a_process_without_its_settings_says_all_that_is_missing_and_exits_78(mo
     assert "required, but not set" in ended.stderr
 
 
+def test_a_wait_shorter_than_the_longest_task_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "wrong at any rate")
+    for seconds, is_refused in ((TASK_HARD_LIMIT, True), (TASK_HARD_LIMIT + 1, False)):
+        monkeypatch.setenv("WORKER_STALL_AFTER", f"{seconds}s")
+        with pytest.raises(ValidationError) as refused:
+            SupervisorSettings()
+        assert ("worker_stall_after" in str(refused.value)) is is_refused
+
+
+def test_flower_says_in_one_line_that_its_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run(
+            [sys.executable, "-m", "workers.flower"],
+            cwd=ROOT,
+            env={"PATH": os.defpath, "FLOWER_BASIC_AUTH": f"operator:{PASSWORD}", "PORT": port},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == f"Not started: port {port} is taken by another program. Set PORT to another.\n"
+
+
 def test_a_process_that_ends_early_is_reported_with_its_log(tmp_path: Path) -> None:
     commands = {"web": [sys.executable, "-c", "raise SystemExit('no more apples')"]}
     running = Processes(os.environ, ["web"], tmp_path, commands=commands)
@@ -158,4 +183,4 @@ def test_the_example_environment_names_every_setting_and_no_other() -> None:
         for kind in (WebSettings, SupervisorSettings, FlowerSettings)
         for name, field in kind.model_fields.items()
     }
-    assert named == read | {"WEB_CONCURRENCY"}  # gunicorn's own, as PORT is
+    assert named == read
