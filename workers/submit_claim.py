@@ -45,7 +45,9 @@ def submit(cancellation_id: str) -> None:
             return
         call = calls.latest(tx.session, held.id, Step.CLAIM)
         is_named = bool(claim.claim_id or claim.reference)  # by an answer, a reading or a webhook
-        reads_back = not is_named and calls.is_unsettled(call)
+        # Answered and yet nameless: the answer was about another claim, so ours must be looked for, never made again.
+        was_answered = call is not None and call.outcome == "done"
+        reads_back = not is_named and (was_answered or calls.is_unsettled(call))
         if call is None or not (is_named or reads_back):
             call = _intend(tx, held, call)
     if is_named:

@@ -1,10 +1,14 @@
 """Story: a person looked at a cancellation and lets it go on. Never a new key, never a second claim."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from shared import caller_actions
 from shared.problems import Problem
 from tests.world import World
+from workers.runtime import runtime
 
 SKIP = {"mode": "skip"}
 
@@ -91,3 +95,27 @@ def test_what_has_ended_or_waits_for_others_cannot_be_retried(world: World, refu
         _retry(world, row_id)
 
     assert refused.value.slug == "nothing-to-retry"
+
+
+def test_a_claim_whose_answer_named_another_one_is_looked_for_and_not_made_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.control.settings(duplicates="accept")
+    booking = world.booking(policies=[{"price": 50}])
+    row_id = world.accept(booking, claim={}, refund=SKIP)
+    xclaim = runtime().xclaim
+    create = xclaim.create_claim
+
+    def misnamed(*args: Any, **more: Any) -> Any:
+        answer = create(*args, **more)
+        return replace(answer, value=replace(answer.value, claim_type_id="another-type"))
+
+    monkeypatch.setattr(xclaim, "create_claim", misnamed)
+    world.settle()
+    assert world.row(row_id).status == "needs_review"
+
+    _retry(world, row_id)
+    world.settle()
+
+    assert world.row(row_id).status == "completed"
+    assert len(world.effects("claim", booking)) == 1
