@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from shared import reservations
+from shared import calls, reservations
 from shared.db import Transaction, now_plus
 from shared.lifecycle import UNFINISHED, Status, Step
 from shared.models import Call, Cancellation
@@ -59,12 +59,14 @@ def report_refund(tx: Transaction, cancellation_id: UUID, report: RefundReport) 
     row = _locked(tx, cancellation_id)
     if row.refund_reported_at is not None:
         return _report_again(tx, row, report)
-    if row.status in {Status.ABORTED, Status.REJECTED}:
+    if row.status in {Status.ABORTED, Status.REJECTED, Status.CLOSED}:
         return _store_for_review(
             tx, row, report, "refund-after-end", f"reported after the cancellation was {row.status}"
         )
     if row.status == Status.COMPLETED:
         return _refuse(tx, row, report, "refund-not-awaited", "The cancellation is completed without a refund report.")
+    if row.steps and Step.REFUND not in row.steps:
+        return _refuse(tx, row, report, "refund-not-awaited", f"The journey {row.journey!r} has no refund to report.")
     if row.preview_total is None or row.preview_currency is None:
         return _refuse(
             tx, row, report, "not-previewed", "There is no preview yet; report the refund that it will show."
@@ -88,7 +90,7 @@ def abort(tx: Transaction, cancellation_id: UUID, *, actor: str) -> None:
     row = _locked(tx, cancellation_id)
     if row.status == Status.ABORTED:
         return
-    if row.status in {Status.COMPLETED, Status.REJECTED}:
+    if row.status in {Status.COMPLETED, Status.REJECTED, Status.CLOSED}:
         raise Problem("already-ended", f"The cancellation is {row.status}; there is nothing to abort.")
     if row.irreversible_at is not None:
         detail = "A refund, a claim or a confirm is already on its way; the cancellation goes on to its end."
@@ -98,8 +100,8 @@ def abort(tx: Transaction, cancellation_id: UUID, *, actor: str) -> None:
     reservations.release_all(tx, row.id)
 
 
-def retry(tx: Transaction, cancellation_id: UUID, *, actor: str) -> None:
-    """Take one that needs review up again at its step, or skip the wait of a postponed one.
+def retry(tx: Transaction, cancellation_id: UUID, *, actor: str, note: str | None = None) -> None:
+    """Take one that needs review up again at its step, or skip the wait of a postponed one; `note` says why.
 
     Never a new round, never a new key: the step finds its call where it left it.
     """
@@ -112,9 +114,26 @@ def retry(tx: Transaction, cancellation_id: UUID, *, actor: str) -> None:
             f"The cancellation is {row.status}; only one that needs review or waits can be retried.",
         )
     reason = "taken up again by an operator" if is_parked else "its wait was skipped by an operator"
+    reason = f"{reason}: {note}" if note else reason
     values = {"tries": 0, "abandoned": 0}
     change = Change(event="retried", actor=actor, reason=reason, status=Status.IN_PROGRESS, values=values)
     advance(tx, row, change, takes_over=True)
+
+
+def refund_columns(report: RefundReport) -> dict[str, Any]:
+    """Return what a taken report writes to the row."""
+    return {
+        "refund_amount": report.amount,
+        "refund_currency": report.currency,
+        "refund_reference": report.reference,
+        "refund_reported_at": now_plus(0),
+    }
+
+
+_ANSWERED_BY_A_REPORT = {
+    f"/problems/{slug}" for slug in ("refund-not-reported", "refund-refused", "tries-spent", "answer-unreadable")
+}
+"""What a person need not look at any more once the refund is reported."""
 
 
 def _locked(tx: Transaction, cancellation_id: UUID) -> Cancellation:
@@ -133,8 +152,9 @@ def _report_again(tx: Transaction, row: Cancellation, report: RefundReport) -> V
 
 
 def _accept_refund(tx: Transaction, row: Cancellation, report: RefundReport) -> Verdict:
-    values = {**_refund_columns(report), "irreversible_at": row.irreversible_at or now_plus(0)}
-    gave_up = row.status == Status.NEEDS_REVIEW and (row.problem or {}).get("type") == "/problems/refund-not-reported"
+    values = {**refund_columns(report), "irreversible_at": row.irreversible_at or now_plus(0)}
+    gave_up = row.status == Status.NEEDS_REVIEW and (row.problem or {}).get("type") in _ANSWERED_BY_A_REPORT
+    calls.settle_done(tx, row.id, Step.REFUND)
     if row.next_step == Step.REFUND and (row.status in UNFINISHED or gave_up):
         change = Change(
             event="refund_reported", actor=report.actor, reason="the refund is reported", status=Status.IN_PROGRESS,
@@ -159,7 +179,7 @@ def _accept_refund(tx: Transaction, row: Cancellation, report: RefundReport) -> 
 def _store_for_review(tx: Transaction, row: Cancellation, report: RefundReport, slug: str, why: str) -> Verdict:
     detail = f"A refund of {report} was reported {why}: that money was paid, a person must decide."
     values = {
-        **_refund_columns(report),
+        **refund_columns(report),
         "irreversible_at": row.irreversible_at or now_plus(0),
         "problem": problem(slug, detail, report=report.evidence()),
     }
@@ -174,15 +194,6 @@ def _store_for_review(tx: Transaction, row: Cancellation, report: RefundReport, 
 def _refuse(tx: Transaction, row: Cancellation, report: RefundReport, slug: str, detail: str) -> Verdict:
     note(tx, row, "refund_report_refused", actor=report.actor, reason=detail, details=report.evidence())
     return Verdict(status=0, problem=Problem(slug, detail, report=report.evidence()))
-
-
-def _refund_columns(report: RefundReport) -> dict[str, Any]:
-    return {
-        "refund_amount": report.amount,
-        "refund_currency": report.currency,
-        "refund_reference": report.reference,
-        "refund_reported_at": now_plus(0),
-    }
 
 
 def _was_previewed_before(tx: Transaction, row: Cancellation, report: RefundReport) -> bool:

@@ -55,6 +55,8 @@ def intend(
             must_read_back=False,
         )
         tx.session.add(call)
+    elif call.fingerprint != fingerprint and call.outcome == "not_sent" and not call.is_doubtful:
+        call.fingerprint, call.request = fingerprint, dict(evidence)  # nobody has ever seen the key with the other body
     elif call.fingerprint != fingerprint:
         raise FingerprintChanged(
             f"{step} of cancellation {held.id}, round {round_number}: the body differs from the first one's"
@@ -96,6 +98,13 @@ def is_unsettled(call: Call | None) -> bool:
 def is_open(call: Call) -> bool:
     """Tell whether the same request may go out again under its key."""
     return call.outcome not in {"done", "not_done"}
+
+
+def settle_done(tx: Transaction, cancellation_id: UUID, step: Step) -> None:
+    """Write that a step's newest call, if there is one, did what it asked for."""
+    call = latest(tx.session, cancellation_id, step)
+    if call is not None:
+        record(tx, call, "done", is_doubtful=False, must_read_back=False)
 
 
 def settle_not_done(tx: Transaction, call: Call) -> None:

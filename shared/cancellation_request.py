@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.config import AcceptingSettings
-from shared.lifecycle import ClaimWhen, Journey
+from shared.lifecycle import CLAIMING, ClaimWhen, Journey, Step, steps_of
 from shared.nesting import MAX_DEPTH, is_nested_deeper
 from shared.problems import Problem
 from shared.redaction import clean_text
@@ -22,13 +22,14 @@ MAX_FIELD_NAME = 100
 """Characters of a wrong field's path; an unknown field's name is the sender's own."""
 
 
-def _printable(value: str) -> str:
+def printable(value: str) -> str:
+    """Refuse what no database text and no terminal should get."""
     if any(ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF or ord(char) == 127 for char in value):
         raise ValueError("must not contain control characters or lone surrogates")
     return value
 
 
-def _storable(value: Any, *, level: int) -> Any:
+def storable(value: Any, *, level: int) -> Any:
     """Refuse what no database text can hold, anywhere inside a free-form value `level` levels into the body."""
     if is_nested_deeper(value, than=MAX_DEPTH - level):
         raise ValueError(f"must not nest the body deeper than {MAX_DEPTH} levels")
@@ -58,7 +59,9 @@ def _strings_in(value: Any) -> Iterator[str]:
 
 
 VendorId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_printable)]
+Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(printable)]
+Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")]
+SectionFields = Annotated[list[Any], AfterValidator(partial(storable, level=2))]
 
 
 class _Part(BaseModel):
@@ -73,9 +76,9 @@ class QuoteToCancel(_Part):
 
 
 class RefundTerms(_Part):
-    """Who tells that the customer has been refunded: the partner (`wait`) or nobody (`skip`)."""
+    """How the customer is refunded: the partner reports it (`wait`) or is asked to (`call`), or nobody is (`skip`)."""
 
-    mode: Literal["wait", "skip"] | None = None
+    mode: Literal["wait", "call", "skip"] | None = None
 
 
 class ClaimTerms(_Part):
@@ -83,8 +86,8 @@ class ClaimTerms(_Part):
 
     quote_id: VendorId | None = None
     claim_type_id: VendorId | None = None
-    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$")] = "en"
-    section_fields: Annotated[list[Any], AfterValidator(partial(_storable, level=2))] = []
+    language: Language = "en"
+    section_fields: SectionFields = []
     when: Annotated[ClaimWhen | None, Field(strict=False)] = None
 
 
@@ -97,15 +100,42 @@ class CancellationRequest(_Part):
     refund: RefundTerms = RefundTerms()
     refund_required: bool | None = None
     claim: ClaimTerms | None = None
-    metadata: Annotated[dict[str, Any], AfterValidator(partial(_storable, level=1))] = {}
+    metadata: Annotated[dict[str, Any], AfterValidator(partial(storable, level=1))] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> "CancellationRequest":
         if self.quotes and len({quote.id for quote in self.quotes}) < len(self.quotes):
             raise ValueError("quotes: names a policy twice")
-        if self.journey is Journey.CANCEL and self.claim is not None:
-            raise ValueError("claim: the journey 'cancel' submits no claim; leave one of the two out")
+        contradictions = _contradictions(self, self.journey) if self.journey else []
+        if contradictions:
+            raise ValueError("; ".join(contradictions))
         return self
+
+
+def _contradictions(request: CancellationRequest, journey: Journey) -> list[str]:
+    """Return what a request names that its journey would have to ignore, or lacks that it must name."""
+    mode, when = request.refund.mode, request.claim.when if request.claim else None
+    cancels_nothing = journey is Journey.CLAIM
+    checks = {
+        f"claim: the journey '{journey}' submits no claim": request.claim is not None and journey not in CLAIMING,
+        "quotes: the journey 'claim' cancels no policy; name the one to claim in claim.quote_id": (
+            cancels_nothing and request.quotes is not None
+        ),
+        "refund_required: the journey 'claim' cancels no policy": (
+            cancels_nothing and request.refund_required is not None
+        ),
+        f"refund.mode: the journey '{journey}' has no refund step, so only 'skip' fits": (
+            Step.REFUND not in steps_of(journey) and mode in {"wait", "call"}
+        ),
+        "refund.mode: must be named for 'claim_then_cancel', since the claim itself may repay the premium": (
+            journey is Journey.CLAIM_THEN_CANCEL and mode is None
+        ),
+        f"claim.when: the journey '{journey}' has its own order": (
+            (journey is Journey.CLAIM and when in {ClaimWhen.AFTER_CONFIRM, ClaimWhen.BEFORE_CONFIRM})
+            or (journey is Journey.CLAIM_THEN_CANCEL and when is ClaimWhen.AFTER_CONFIRM)
+        ),
+    }
+    return [problem for problem, is_so in checks.items() if is_so]
 
 
 class RoundedNumber(float):
@@ -127,7 +157,7 @@ def parse(body: Any, *, settings: AcceptingSettings) -> CancellationRequest:
     try:
         request = CancellationRequest.model_validate(dict(body))
     except ValidationError as error:
-        raise _invalid(error) from error
+        raise invalid(error, "Nothing was accepted") from error
     return _with_defaults(request, settings)
 
 
@@ -153,9 +183,12 @@ def _exact(value: Any) -> Any:
 
 def _with_defaults(request: CancellationRequest, settings: AcceptingSettings) -> CancellationRequest:
     journey = request.journey or (Journey.CANCEL_AND_CLAIM if request.claim else Journey.CANCEL)
-    refund = RefundTerms(mode=request.refund.mode or settings.refund_mode)
-    claim = _claim_terms(request.claim or ClaimTerms(), settings) if journey is Journey.CANCEL_AND_CLAIM else None
-    return request.model_copy(update={"journey": journey, "refund": refund, "claim": claim})
+    mode = (request.refund.mode or settings.refund_mode) if Step.REFUND in steps_of(journey) else "skip"
+    if mode == "call" and settings.refund_url is None:
+        detail = "This deployment asks nobody for refunds (REFUND_URL is not set); nothing was accepted."
+        raise Problem("refund-call-disabled", detail)
+    claim = _claim_terms(request.claim or ClaimTerms(), settings) if journey in CLAIMING else None
+    return request.model_copy(update={"journey": journey, "refund": RefundTerms(mode=mode), "claim": claim})
 
 
 def _claim_terms(claim: ClaimTerms, settings: AcceptingSettings) -> ClaimTerms:
@@ -171,7 +204,8 @@ def _claim_terms(claim: ClaimTerms, settings: AcceptingSettings) -> ClaimTerms:
     return claim.model_copy(update={"claim_type_id": claim_type_id, "when": claim.when or settings.claim_when})
 
 
-def _invalid(error: ValidationError) -> Problem:
+def invalid(error: ValidationError, outcome: str) -> Problem:
+    """Return a refusal that names every wrong field, up to a limit, and says what became of the body."""
     errors = [
         {
             "field": clean_text(".".join(str(part) for part in item["loc"]), limit=MAX_FIELD_NAME),
@@ -181,5 +215,5 @@ def _invalid(error: ValidationError) -> Problem:
     ]
     more = error.error_count() - len(errors)
     fields = ", ".join(sorted({item["field"] or "the body" for item in errors})) + (f" and {more} more" if more else "")
-    detail = f"Nothing was accepted; wrong or unknown: {fields}."
+    detail = f"{outcome}; wrong or unknown: {fields}."
     return Problem("invalid-request", detail, errors=errors, **({"more_errors": more} if more else {}))

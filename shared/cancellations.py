@@ -1,8 +1,8 @@
 """All writes to a cancellation's row by its steps.
 
 A step is three beats: `begin_step` in a short transaction, the call with no transaction open, and one of
-`finish_step`, `postpone`, `await_refund`, `renew_preview`, `park` or `reject` in another. The third beat writes only
-while the lease taken in the first is still its own.
+`finish_step`, `postpone`, `await_refund`, `await_premium_refund`, `renew_preview`, `park` or `reject` in another.
+The third beat writes only while the lease taken in the first is still its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -110,8 +110,11 @@ def is_still_held(session: Session, held: Cancellation) -> bool:
 def pass_point_of_no_return(tx: Transaction, held: Cancellation) -> None:
     """Write the committed intent of something irreversible; from here on abort is refused."""
     if held.irreversible_at is None:
+        first = update(Cancellation).where(Cancellation.id == held.id, Cancellation.irreversible_at.is_(None))
+        tx.session.execute(
+            first.values(irreversible_at=held.begun_at), execution_options={"synchronize_session": False}
+        )
         held.irreversible_at = held.begun_at
-        tx.session.flush()
 
 
 def finish_step(
@@ -150,10 +153,12 @@ def postpone(
     counts: bool = True,
     was_answered: bool = False,
     details: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> None:
     """Try the same step again later.
 
-    A wait that is nobody's fault does not count as a try; after a usable answer the counting starts anew.
+    A wait that is nobody's fault does not count as a try; after a usable answer the counting starts anew. `more` are
+    columns to write with it.
     """
     tries = held.tries if counts else max(held.tries - 1, 0)
     values = {"tries": 0, "abandoned": 0} if was_answered else {"tries": tries, "abandoned": held.abandoned}
@@ -164,7 +169,7 @@ def postpone(
         status=Status.IN_PROGRESS,
         due_in=seconds,
         details=details,
-        values=values,
+        values={**values, **more},
     )
     advance(tx, held, change)
 
@@ -175,6 +180,16 @@ def await_refund(tx: Transaction, held: Cancellation, reason: str, *, seconds: f
     change = Change(
         event="awaiting_refund", actor=WORKER, status=Status.AWAITING_REFUND, due_in=seconds, values=values,
         reason=reason,
+    )  # fmt: skip
+    advance(tx, held, change)
+
+
+def await_premium_refund(tx: Transaction, held: Cancellation, reason: str, *, seconds: float) -> None:
+    """Wait for the claim's Premium Refund, and wake up by ourselves to ask about the claim."""
+    values = {"waiting_since": held.waiting_since or now_plus(0), "tries": 0, "abandoned": 0}
+    change = Change(
+        event="awaiting_premium_refund", actor=WORKER, status=Status.AWAITING_PREMIUM_REFUND, due_in=seconds,
+        values=values, reason=reason,
     )  # fmt: skip
     advance(tx, held, change)
 
@@ -207,6 +222,7 @@ def park(
     actor: str = WORKER,
     takes_over: bool = False,
     done: Sequence[str] | None = None,
+    values: Mapping[str, Any] | None = None,
     **evidence: Any,
 ) -> None:
     """Leave the decision to a person, with the evidence; `done` where the step itself was done."""
@@ -216,7 +232,7 @@ def park(
         reason=detail,
         status=Status.NEEDS_REVIEW,
         done=done,
-        values={"problem": problem(slug, detail, **evidence)},
+        values={**(values or {}), "problem": problem(slug, detail, **evidence)},
         details=evidence,
     )
     advance(tx, held, change, takes_over=takes_over)

@@ -1,7 +1,7 @@
 """All writes to a claim's row: opened before the claim is sent, then kept at what XClaim says."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -34,6 +34,52 @@ def open_claim(tx: Transaction, held: Cancellation, *, claim_type_id: str) -> Cl
     own = of_cancellation(tx.session, held.id)
     if own is not None:
         return own
+    _insert(tx, held, claim_type_id=claim_type_id)
+    return of_cancellation(tx.session, held.id)
+
+
+def start_over(tx: Transaction, row: Cancellation, *, claim_type_id: str | None = None) -> bool:
+    """Make room for another claim of a locked cancellation by an operator's word; False when another has one open.
+
+    A claim that has a name or was closed is left behind as it is; one that never got so far is used again.
+    """
+    own = of_cancellation(tx.session, row.id)
+    if own is None:
+        return False
+    wanted = claim_type_id or own.claim_type_id
+    if wanted == own.claim_type_id and own.claim_id is None and own.reference is None and own.closed_at is None:
+        return True
+    if reservations.take(tx, row, own.quote_id) is not None:
+        return False
+    own.closed_at = own.closed_at or now_plus(0)
+    tx.session.flush()
+    return _insert(tx, row, claim_type_id=wanted)
+
+
+def name_by_hand(tx: Transaction, row: Cancellation, *, claim_id: str | None, reference: str | None) -> bool:
+    """Give a cancellation's claim the name an operator found; False without a claim, or when it is another's."""
+    own = of_cancellation(tx.session, row.id)
+    names = [name for name in (claim_id, reference) if name]
+    if own is None or _others_named(tx.session, names, but=own):
+        return False
+    own.claim_id, own.reference = claim_id, reference
+    tx.session.flush()
+    return True
+
+
+def lock_of_cancellation(tx: Transaction, cancellation_id: UUID) -> None:
+    """Lock a cancellation's claims."""
+    of_it = select(Claim.id).where(Claim.cancellation_id == cancellation_id).order_by(Claim.id)
+    tx.session.execute(of_it.with_for_update()).all()
+
+
+def is_current(session: Session, claim: Claim) -> bool:
+    """Tell whether this is the claim its cancellation goes by, and not one that was left behind."""
+    newest = of_cancellation(session, claim.cancellation_id)
+    return newest is not None and newest.id == claim.id
+
+
+def _insert(tx: Transaction, held: Cancellation, *, claim_type_id: str) -> bool:
     quote_id = held.claim_quote_id
     if quote_id is None:
         raise ValueError(f"cancellation {held.id} has no policy to claim; its look-up should have named one")
@@ -50,8 +96,7 @@ def open_claim(tx: Transaction, held: Cancellation, *, claim_type_id: str) -> Cl
         "created_at": now_plus(0),
     }
     key = ("partner", "booking_id", "quote_id", "claim_type_id")
-    insert_or_ignore(tx.session, Claim, values, conflict=key, where=text("closed_at IS NULL"))
-    return of_cancellation(tx.session, held.id)
+    return insert_or_ignore(tx.session, Claim, values, conflict=key, where=text("closed_at IS NULL"))
 
 
 def of_cancellation(session: Session, cancellation_id: UUID) -> Claim | None:
@@ -91,9 +136,12 @@ def names(event: xclaim.ClaimEvent, row: Claim) -> bool:
 
 def known_to_us(session: Session, claims: Sequence[xclaim.Claim], *, but: Claim) -> set[str]:
     """Return the ids and references among these that belong to other claims of ours."""
-    told = {name for claim in claims for name in (claim.id, claim.reference) if name}
+    return _others_named(session, {name for claim in claims for name in (claim.id, claim.reference) if name}, but=but)
+
+
+def _others_named(session: Session, names: Collection[str], *, but: Claim) -> set[str]:
     others = select(Claim.claim_id, Claim.reference).where(
-        Claim.id != but.id, or_(Claim.claim_id.in_(told), Claim.reference.in_(told))
+        Claim.id != but.id, or_(Claim.claim_id.in_(names), Claim.reference.in_(names))
     )
     return {name for row in session.execute(others) for name in row if name}
 
@@ -182,7 +230,7 @@ def _latch(tx: Transaction, row: Claim, words: Sequence[str | None], mapping: Mi
         milestones.CLAIM_CLOSED_UNPAID,
     }:
         row.closed_at = now_plus(0)
-    if milestones.CLAIM_CLOSED_UNPAID in new and not _moves_money(tx, row):
+    if milestones.CLAIM_CLOSED_UNPAID in new and is_current(tx.session, row) and not _moves_money(tx, row):
         reservations.release(tx, row.cancellation_id, row.quote_id)
     tx.session.flush()
     return new
@@ -193,7 +241,7 @@ def _moves_money(tx: Transaction, row: Claim) -> bool:
     holder = tx.session.get_one(Cancellation, row.cancellation_id)
     is_cancelled_too = any(quote["id"] == row.quote_id for quote in holder.quotes)
     has_begun = holder.refund_reported_at is not None or Step.REFUND in holder.done_steps
-    return is_cancelled_too and has_begun and holder.status != Status.COMPLETED
+    return is_cancelled_too and has_begun and holder.status not in {Status.COMPLETED, Status.CLOSED}
 
 
 def _locked(tx: Transaction, claim_row_id: UUID) -> Claim:

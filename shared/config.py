@@ -3,6 +3,7 @@
 One class per kind of process, so that a process asks only for what it uses.
 """
 
+import base64
 import os
 import re
 import sys
@@ -59,6 +60,14 @@ def _is_address(value: str, *, schemes: Set[str]) -> bool:
         return parts.scheme in schemes and bool(parts.hostname)
     except ValueError:  # its text repeats the value, which can hold a password
         return False
+
+
+def _is_signing_secret(value: str) -> bool:
+    try:
+        key = base64.b64decode(value.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return False
+    return value.startswith("whsec_") and 24 <= len(key) <= 64
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -120,8 +129,17 @@ class AcceptingSettings(Settings):
     xcover_partner_code: PartnerCode
     claims_enabled: bool = True
     xclaim_claim_type_id: str | None = None
-    refund_mode: Literal["wait", "skip"] = "wait"
+    refund_mode: Literal["wait", "call", "skip"] = "wait"
+    refund_url: HttpUrl | None = None
     claim_when: ClaimWhen = ClaimWhen.AUTO
+
+    @classmethod
+    def broken_rules(cls, given: Mapping[str, str]) -> list[str]:
+        """To call for a refund takes an address."""
+        problems = super().broken_rules(given)
+        if given.get("REFUND_MODE") == "call" and not given.get("REFUND_URL"):
+            problems.append("REFUND_URL: required while REFUND_MODE is call")
+        return problems
 
 
 class WebSettings(AcceptingSettings):
@@ -169,13 +187,22 @@ class WorkerSettings(AcceptingSettings):
     xclaim_webhook_keys: Secrets = []
     claim_milestones: dict[str, list[str]] | None = None
     public_url: HttpUrl | None = None
+    refund_secret: SecretStr | None = None
     refund_max_wait: Duration = timedelta(days=14)
+    premium_refund_max_wait: Duration = timedelta(days=60)
     preview_renew_before: Duration = timedelta(hours=1)
     confirm_margin: Duration = timedelta(seconds=60)
     read_back_after: Duration = timedelta(minutes=10)
     """How long after a request may have left the insurer is believed when it shows nothing done."""
     celery_callers: Annotated[list[str], NoDecode] = Field(default=[], validation_alias=AliasChoices("API_TOKENS"))
     """Names a producer may give as `caller`; the tokens themselves stay with the gateway."""
+
+    @field_validator("refund_secret")
+    @classmethod
+    def _standard_webhooks_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_signing_secret(value.get_secret_value()):
+            raise ValueError("must be whsec_ and 24 to 64 random bytes in base64, as Standard Webhooks has it")
+        return value
 
     @field_validator("claim_milestones")
     @classmethod
@@ -195,11 +222,14 @@ class WorkerSettings(AcceptingSettings):
 
     @classmethod
     def broken_rules(cls, given: Mapping[str, str]) -> list[str]:
-        """Claims need XClaim's address, its credentials, and a receiver for its webhooks."""
+        """Claims need XClaim's address, its credentials and a receiver for its webhooks; refund calls a secret."""
         needed = ["XCLAIM_BASE_URL", "XCLAIM_WEBHOOK_KEYS", "PUBLIC_URL"]
         if not given.get("XCLAIM_TOKEN") and not (given.get("XCLAIM_API_KEY") and given.get("XCLAIM_PASSWORD")):
             needed.append("XCLAIM_TOKEN (or XCLAIM_API_KEY with XCLAIM_PASSWORD)")
-        return [*super().broken_rules(given), *_needed_for_claims(given, needed)]
+        problems = [*super().broken_rules(given), *_needed_for_claims(given, needed)]
+        if given.get("REFUND_URL") and not given.get("REFUND_SECRET"):
+            problems.append("REFUND_SECRET: required while REFUND_URL is set")
+        return problems
 
 
 class FlowerSettings(Settings):

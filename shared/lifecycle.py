@@ -17,6 +17,8 @@ class Step(StrEnum):
     REFUND = "refund"
     CONFIRM = "confirm"
     CLAIM = "claim"
+    CANCEL = "cancel"
+    AWAIT_PREMIUM_REFUND = "await_premium_refund"
 
 
 class Journey(StrEnum):
@@ -24,6 +26,10 @@ class Journey(StrEnum):
 
     CANCEL = "cancel"
     CANCEL_AND_CLAIM = "cancel_and_claim"
+    CLAIM = "claim"
+    CANCEL_NOW = "cancel_now"
+    """XCover's immediate cancellation: nothing is previewed, and only asking for it by name gets it."""
+    CLAIM_THEN_CANCEL = "claim_then_cancel"
 
 
 class Status(StrEnum):
@@ -33,13 +39,17 @@ class Status(StrEnum):
     """A step is due, running, or waiting for its next try."""
     AWAITING_REFUND = "awaiting_refund"
     """Previewed; waits for the partner to report the refund, and wakes by itself to renew the preview."""
+    AWAITING_PREMIUM_REFUND = "awaiting_premium_refund"
+    """Claimed; waits for XClaim's Premium Refund, and wakes by itself to ask about the claim."""
     COMPLETED = "completed"
     REJECTED = "rejected"
     """The insurer or our own rules said no before the point of no return."""
     ABORTED = "aborted"
     """The caller took it back before the point of no return."""
     NEEDS_REVIEW = "needs_review"
-    """A person must decide. Left by `retry`."""
+    """A person must decide. Left by `retry` and `resolve`."""
+    CLOSED = "closed"
+    """An operator ended it by hand, with a note."""
 
 
 class ClaimWhen(StrEnum):
@@ -57,9 +67,13 @@ class TaskName(StrEnum):
     PREVIEW = "cancellation.preview"
     REFUND = "cancellation.refund"
     CONFIRM = "cancellation.confirm"
+    CANCEL = "cancellation.cancel"
     CLAIM = "claim.submit"
+    AWAIT_PREMIUM_REFUND = "claim.await_premium_refund"
     HANDLE_WEBHOOK = "webhook.handle"
     REQUEST = "cancellations.request"
+    REPORT_REFUND = "cancellations.report_refund"
+    ABORT = "cancellations.abort"
     SWEEP = "sweep.ring"
     PROBE = "worker.probe"
 
@@ -74,31 +88,48 @@ TASK_OF: dict[Step, TaskName] = {
     Step.REFUND: TaskName.REFUND,
     Step.CONFIRM: TaskName.CONFIRM,
     Step.CLAIM: TaskName.CLAIM,
+    Step.CANCEL: TaskName.CANCEL,
+    Step.AWAIT_PREMIUM_REFUND: TaskName.AWAIT_PREMIUM_REFUND,
 }
 
 STEPS: dict[Journey, tuple[Step, ...]] = {
     Journey.CANCEL: (Step.LOOK_UP, Step.PREVIEW, Step.REFUND, Step.CONFIRM),
     Journey.CANCEL_AND_CLAIM: (Step.LOOK_UP, Step.PREVIEW, Step.REFUND, Step.CONFIRM, Step.CLAIM),
+    Journey.CLAIM: (Step.LOOK_UP, Step.CLAIM),
+    Journey.CANCEL_NOW: (Step.LOOK_UP, Step.CANCEL),
+    Journey.CLAIM_THEN_CANCEL: (
+        *(Step.LOOK_UP, Step.CLAIM, Step.AWAIT_PREMIUM_REFUND),
+        *(Step.PREVIEW, Step.REFUND, Step.CONFIRM),
+    ),
 }
 
 # A cancelled policy cannot be claimed against, so a policy that is both claimed and cancelled is claimed first.
 STEPS_CLAIM_FIRST: tuple[Step, ...] = (Step.LOOK_UP, Step.PREVIEW, Step.CLAIM, Step.REFUND, Step.CONFIRM)
 
 ALLOWED: dict[Status, frozenset[Status]] = {
-    Status.IN_PROGRESS: frozenset(Status),
+    Status.IN_PROGRESS: frozenset(Status) - {Status.CLOSED},
     # To itself: a setting that changed can make the same wait longer.
     Status.AWAITING_REFUND: frozenset(
-        {Status.AWAITING_REFUND, Status.IN_PROGRESS, Status.ABORTED, Status.NEEDS_REVIEW}
+        {Status.AWAITING_REFUND, Status.IN_PROGRESS, Status.ABORTED, Status.NEEDS_REVIEW, Status.CLOSED}
     ),
-    Status.NEEDS_REVIEW: frozenset({Status.IN_PROGRESS, Status.ABORTED, Status.NEEDS_REVIEW}),
+    Status.AWAITING_PREMIUM_REFUND: frozenset(
+        {Status.AWAITING_PREMIUM_REFUND, Status.IN_PROGRESS, Status.NEEDS_REVIEW, Status.CLOSED}
+    ),
+    Status.NEEDS_REVIEW: frozenset(
+        {Status.IN_PROGRESS, Status.COMPLETED, Status.ABORTED, Status.NEEDS_REVIEW, Status.CLOSED}
+    ),
     # Money that is reported as paid after the end is never dropped: a person looks at it.
     Status.REJECTED: frozenset({Status.NEEDS_REVIEW}),
     Status.ABORTED: frozenset({Status.NEEDS_REVIEW}),
+    Status.CLOSED: frozenset({Status.NEEDS_REVIEW}),
     Status.COMPLETED: frozenset(),
 }
 
-UNFINISHED = frozenset({Status.IN_PROGRESS, Status.AWAITING_REFUND})
+UNFINISHED = frozenset({Status.IN_PROGRESS, Status.AWAITING_REFUND, Status.AWAITING_PREMIUM_REFUND})
 """Statuses in which the service itself will act again."""
+
+CLAIMING = frozenset({Journey.CANCEL_AND_CLAIM, Journey.CLAIM, Journey.CLAIM_THEN_CANCEL})
+"""Journeys that submit a claim."""
 
 
 def steps_of(journey: Journey, *, claim_first: bool = False) -> tuple[Step, ...]:

@@ -67,7 +67,7 @@ class Cancellation(Base):
     booking_id: Mapped[str] = mapped_column(String(64))
     journey: Mapped[str] = mapped_column(String(32))
     request: Mapped[dict[str, Any]]
-    """The validated request; never changed afterwards."""
+    """The validated request; changed only where an operator amends its claim."""
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")
 
     status: Mapped[str] = mapped_column(String(32))
@@ -79,7 +79,8 @@ class Cancellation(Base):
     """Policies to cancel, `{id, reason_for_cancellation}`; what was asked until the look-up has resolved it."""
     claim_quote_id: Mapped[str | None] = mapped_column(String(64))
     irreversible_at: Mapped[datetime | None]
-    """The point of no return: a committed intent of a claim or confirm, or an accepted refund report."""
+    """The point of no return: the committed intent of a refund call, a claim, a confirm or an immediate cancel, or an
+    accepted refund report."""
 
     round: Mapped[int] = mapped_column(default=1)
     """Which preview this is; each has its own key and its own answer."""

@@ -51,7 +51,7 @@ def advance(tx: Transaction, row: Cancellation, change: Change, *, takes_over: b
     to_step = _step_after(row, change.status, values.get("steps", row.steps), done)
     if to_step != row.next_step:
         values = {"tries": 0, "abandoned": 0, **values}
-    if change.status in UNFINISHED:
+    if change.status in UNFINISHED or change.status is Status.COMPLETED:
         values["problem"] = None
     values |= {"status": change.status, "next_step": to_step, **_due(change, to_step)}
     if takes_over:

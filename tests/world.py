@@ -14,6 +14,7 @@ from shared.config import WorkerSettings
 from shared.db import Message, now_plus
 from shared.lifecycle import TaskName
 from shared.models import Call, Cancellation, Claim, Reservation, Transition
+from shared.refund_endpoint import RefundEndpoint
 from shared.xcover.auth import Signer
 from shared.xcover.client import XCoverClient
 from tests.recording import RecordingDatabase
@@ -80,7 +81,11 @@ class World:
             clock=lambda: datetime.now(UTC),
         )
         connected.xcover.close()
-        made = runtime.Runtime(self.settings, self.database, xcover, connected.xclaim_or_none)
+        refunds = connected.refunds_or_none
+        if self.settings.refund_url is not None and self.settings.refund_secret is not None:
+            secret = self.settings.refund_secret.get_secret_value()
+            refunds = RefundEndpoint(url=self.settings.refund_url, secret=secret, clock=lambda: datetime.now(UTC))
+        made = runtime.Runtime(self.settings, self.database, xcover, connected.xclaim_or_none, refunds)
         runtime.configure(lambda: made)
 
     def close(self) -> None:
@@ -89,8 +94,9 @@ class World:
             moved.__exit__(None, None, None)
         current = runtime.runtime()
         current.xcover.close()
-        if current.xclaim_or_none is not None:
-            current.xclaim_or_none.close()
+        for client in (current.xclaim_or_none, current.refunds_or_none):
+            if client is not None:
+                client.close()
         runtime.forget()
 
     def booking(self, **spec: Any) -> SimBooking:

@@ -18,7 +18,9 @@ settings = load(Settings)
 app = broker.create_celery(settings)
 app.conf.include = [
     "workers.cancel_booking",
+    "workers.cancel_now",
     "workers.submit_claim",
+    "workers.await_premium_refund",
     "workers.handle_webhook",
     "workers.celery_door",
     "workers.sweep",

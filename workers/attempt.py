@@ -18,7 +18,7 @@ from shared.lifecycle import Step
 from shared.models import Call, Cancellation
 from workers.plan import CannotGoOn
 from workers.retries import Decision, NewRound, Park, Postpone, ReadBack, Reject, backoff, decide
-from workers.runtime import ClaimsSwitchedOff, runtime
+from workers.runtime import SwitchedOff, runtime
 
 RENEW_EVERY = 2.0
 """Seconds; a quarter of the lease, so that three renewals may fail before it runs out."""
@@ -43,7 +43,7 @@ def keeping(held: Cancellation, step: Step, call: Call | None = None, *, sent_re
         log.warning("lease_lost", cancellation_id=str(held.id), step=step, problem=str(lost))
     except CannotGoOn as no:
         _write(held, step, partial(_reject, held=held, no=no))
-    except ClaimsSwitchedOff as off:
+    except SwitchedOff as off:
         _write(held, step, partial(_park_until_on, held=held, off=off))
     except InsurerError as error:
         _settle(held, step, call, error, sent_reasons=sent_reasons)
@@ -103,8 +103,8 @@ def _reject(tx: Transaction, *, held: Cancellation, no: CannotGoOn) -> None:
     cancellations.reject(tx, held, no.slug, str(no), **no.evidence)
 
 
-def _park_until_on(tx: Transaction, *, held: Cancellation, off: ClaimsSwitchedOff) -> None:
-    cancellations.park(tx, held, "claims-disabled", f"{off}; retry it once they are on.")
+def _park_until_on(tx: Transaction, *, held: Cancellation, off: SwitchedOff) -> None:
+    cancellations.park(tx, held, off.slug, f"{off}; retry it once that is switched on.")
 
 
 def _write(held: Cancellation, step: Step, end: Callable[[Transaction], None]) -> None:

@@ -9,17 +9,15 @@ from shared.cancellation_request import CancellationRequest
 from shared.cancellations import begin_step, finish_step
 from shared.db import Transaction
 from shared.insurer.answers import Answer
-from shared.lifecycle import Step, TaskName, next_step
+from shared.lifecycle import Journey, Step, TaskName, next_step
 from shared.models import Call, Cancellation
 from shared.xcover import wire
-from workers import eligibility, offer, settling
+from workers import eligibility, offer, reading_back, refunding, settling
 from workers.app import app
 from workers.attempt import keeping, one_try, stop_if_lost
-from workers.plan import make_plan
+from workers.plan import check_can_be_cancelled, make_plan
 from workers.runtime import runtime
 
-KEY_LIFETIME = 47 * 3600.0
-"""Seconds. XCover remembers a key for 48 h; an hour is left for clocks and slow answers."""
 MAX_CONFIRMS = 5
 """New keys for one confirm, each after proof that the one before did nothing."""
 
@@ -61,6 +59,8 @@ def preview(cancellation_id: str) -> None:
         call = calls.intend(tx, held, Step.PREVIEW, round_number=held.round, body=body, evidence=body)
     sent_reasons = any("reason_for_cancellation" in quote for quote in body["quotes"])
     with keeping(held, Step.PREVIEW, call, sent_reasons=sent_reasons):
+        if held.journey == Journey.CLAIM_THEN_CANCEL:  # its look-up was too early to ask
+            check_can_be_cancelled(runtime().xcover.get_booking(held.booking_id).value, _quote_ids(held))
         follows = next_step(held.steps, [*held.done_steps, Step.PREVIEW])
         if follows is Step.CLAIM and eligibility.must_be_asked_again(held):
             eligibility.check(held.booking_id, held.claim_quote_id)  # the claim cannot be taken back
@@ -78,19 +78,26 @@ def preview(cancellation_id: str) -> None:
 @app.task(name=TaskName.REFUND)
 @one_try(Step.REFUND)
 def refund(cancellation_id: str) -> None:
-    """Go on once the customer has been refunded; until then wait, renewing the preview before it lapses."""
-    settings = runtime().settings
+    """Go on once the customer has been refunded: ask the partner to, or wait for its report, renewing the preview."""
+    settings, call = runtime().settings, None
     with runtime().database.transaction() as tx:
         held = begin_step(tx, UUID(cancellation_id), Step.REFUND)
         if held is None:
             return
-        if held.waiting_since is not None or not eligibility.must_be_asked_again(held):
-            offer.settle_refund(tx, held, settings)
-            return
-    with keeping(held, Step.REFUND):  # what follows this step cannot be taken back
-        eligibility.check(held.booking_id, held.claim_quote_id)
-        with runtime().database.transaction() as tx:
-            offer.settle_refund(tx, held, settings)
+        asks_first = held.waiting_since is None and eligibility.must_be_asked_again(held)
+        if not asks_first:
+            call = refunding.settle(tx, held, settings)
+    if asks_first:
+        with keeping(held, Step.REFUND):  # what follows cannot be taken back
+            eligibility.check(held.booking_id, held.claim_quote_id)
+            with runtime().database.transaction() as tx:
+                call = refunding.settle(tx, held, settings)
+    if call is not None:
+        with keeping(held, Step.REFUND, call):
+            stop_if_lost(held)
+            answer = runtime().refunds.ask(refunding.body_of(held, call), key=call.key)
+            with runtime().database.transaction() as tx:
+                refunding.take_answer(tx, held, call, answer, settings)
 
 
 @app.task(name=TaskName.CONFIRM)
@@ -112,10 +119,9 @@ def confirm(cancellation_id: str) -> None:
             _read_back(held, call)
         return
     with keeping(held, Step.CONFIRM, call):
-        quote_ids = [quote["id"] for quote in held.quotes]
         stop_if_lost(held)
         cancelled = runtime().xcover.confirm(
-            held.booking_id, call.request["cancellation_id"], quote_ids=quote_ids, idempotency_key=call.key
+            held.booking_id, call.request["cancellation_id"], quote_ids=_quote_ids(held), idempotency_key=call.key
         )
         with runtime().database.transaction() as tx:
             _finish_confirm(tx, held, cancelled)
@@ -133,6 +139,10 @@ def _finish_confirm(tx: Transaction, held: Cancellation, cancelled: Answer[wire.
     finish_step(tx, held, Step.CONFIRM, "confirmed", details=details)
 
 
+def _quote_ids(held: Cancellation) -> list[str]:
+    return [quote["id"] for quote in held.quotes]
+
+
 def _preview_body(held: Cancellation) -> dict[str, Any]:
     quotes = [wire.QuoteToCancel(id=quote["id"], reason=quote["reason_for_cancellation"]) for quote in held.quotes]
     required = held.request.get("refund_required")
@@ -143,7 +153,7 @@ def _intend_confirm(tx: Transaction, held: Cancellation, call: Call | None) -> C
     """Write the intent to confirm this round's offer: the same key for the same offer, until it is proven not done."""
     offered = {
         "cancellation_id": held.preview_cancellation_id,
-        "quotes": [quote["id"] for quote in held.quotes],
+        "quotes": _quote_ids(held),
     }
     is_same = call is not None and calls.is_open(call) and call.request == offered
     number = call.round if call is not None and is_same else calls.next_round(tx.session, held.id, Step.CONFIRM)
@@ -154,8 +164,7 @@ def _intend_confirm(tx: Transaction, held: Cancellation, call: Call | None) -> C
 def _must_read_back(tx: Transaction, held: Cancellation, call: Call) -> bool:
     if calls.is_unsettled(call) and offer.is_claim_closed_unpaid(tx, held):
         return True  # it must not be confirmed any more, unless it already is
-    too_old = calls.is_unsettled(call) and calls.is_older(tx.session, call, seconds=KEY_LIFETIME, since="first_sent_at")
-    return call.must_read_back or too_old
+    return reading_back.is_due(tx, call)
 
 
 def _read_back(held: Cancellation, call: Call) -> None:
@@ -163,11 +172,8 @@ def _read_back(held: Cancellation, call: Call) -> None:
     read = runtime().xcover.get_booking(held.booking_id)
     if held.previewed_from is None or held.previewed_until is None:
         raise ValueError(f"cancellation {held.id} is being confirmed without a preview")
-    deed = settling.judge_confirm(
-        read.value,
-        [quote["id"] for quote in held.quotes],
-        previewed_from=held.previewed_from,
-        previewed_until=held.previewed_until,
+    deed = settling.judge_cancelled(
+        read.value, _quote_ids(held), stamped_from=held.previewed_from, stamped_until=held.previewed_until
     )
     evidence = {"answer": dict(read.evidence), "judged": deed.value}
     with runtime().database.transaction() as tx:
@@ -194,16 +200,9 @@ def _not_done(
     insurer_time: datetime | None,
 ) -> None:
     """Believe "not done" only when no request of ours can still be on its way; then try anew, or stop."""
-    cancellations.assure_held(tx, held)
-    wait = calls.seconds_until_older(tx.session, call, seconds=runtime().settings.read_back_after.total_seconds())
-    if call.is_doubtful and wait > 0:
-        calls.record(tx, call, call.outcome, must_read_back=True)
-        cancellations.postpone(
-            tx, held, "shown as not done; read again later", seconds=wait, counts=False, details=evidence
-        )
+    if reading_back.is_too_early(tx, held, call, evidence):
         return
-    said_no = call.outcome == "refused" and call.answer_status not in {None, 409}
-    if said_no and not offer.has_lapsed(held, insurer_time):
+    if reading_back.is_refused(call) and not offer.has_lapsed(held, insurer_time):
         calls.record(tx, call, "refused", is_doubtful=False, must_read_back=False)  # a retry repeats it with its key
         detail = f"XCover refused the confirm with {call.answer_status} and shows the policies as not cancelled."
         cancellations.park(tx, held, "insurer-refused", detail, evidence=evidence, refusal=call.answer)

@@ -129,9 +129,13 @@ def _tell_journey(tx: Transaction, claim: Claim, event: xclaim.ClaimEvent, reach
             reason=f"claim {claim.reference}: {', '.join(reached)}",
             details={"milestones": list(reached), "event": event.event, "status": claim.status},
         )
+    if not claims.is_current(tx.session, claim):
+        return  # an operator has had the policy claimed anew: this one decides nothing any more
     is_named = bool(claim.claim_id or claim.reference)
     if row.status == Status.IN_PROGRESS and row.next_step == Step.CLAIM and row.lease_until is None and is_named:
         cancellations.hurry(tx, row, f"XClaim sent {event.event}")
+    elif row.status == Status.AWAITING_PREMIUM_REFUND and reached:
+        cancellations.hurry(tx, row, f"claim {claim.reference}: {', '.join(reached)}")
     elif (
         milestones.CLAIM_CLOSED_UNPAID in reached
         and row.status == Status.AWAITING_REFUND

@@ -1,4 +1,4 @@
-"""The insurer's offer: what cancelling refunds and until when it holds; taking it, waiting on it, renewing it."""
+"""The insurer's offer: what cancelling refunds and until when it holds; taking it, renewing it, not confirming it."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -28,10 +28,10 @@ SHORTEST_RENEWAL = 30.0
 
 def take(tx: Transaction, held: Cancellation, call: Call, answer: Answer[Preview], *, margin: timedelta) -> None:
     """Store a preview and go on; start a new round when it is as good as lapsed, park when its figures disagree."""
-    offered = answer.value
+    preview = answer.value
     said_at = answer.insurer_time or utc_now()
-    holds_for = min((offered.confirm_before - said_at).total_seconds(), LONGEST_OFFER)
-    disagreement = _disagreement(held, offered)
+    holds_for = min((preview.confirm_before - said_at).total_seconds(), LONGEST_OFFER)
+    disagreement = _disagreement(held, preview)
     if disagreement:
         cancellations.park(tx, held, "figures-disagree", disagreement, evidence=dict(answer.evidence))
         return
@@ -45,43 +45,23 @@ def take(tx: Transaction, held: Cancellation, call: Call, answer: Answer[Preview
     sent_at = call.first_sent_at if answer.replayed else held.begun_at
     since_sent = now - sent_at if sent_at else timedelta(0)
     values: dict[str, Any] = {
-        "preview_cancellation_id": offered.cancellation_id,
-        "preview_total": offered.total_refund,
-        "preview_currency": offered.currency,
-        "preview_confirm_before": offered.confirm_before,
+        "preview_cancellation_id": preview.cancellation_id,
+        "preview_total": preview.total_refund,
+        "preview_currency": preview.currency,
+        "preview_confirm_before": preview.confirm_before,
         "preview_expires_at": now_plus(holds_for),
         "previewed_from": said_at - since_sent - 2 * DATE_HEADER_STEP,
         "previewed_until": said_at + 2 * DATE_HEADER_STEP,
     }
-    total = Money(amount=offered.total_refund, currency=offered.currency)
-    reason = f"refund of {total} offered until {offered.confirm_before:%Y-%m-%d %H:%M:%S} UTC"
+    total = Money(amount=preview.total_refund, currency=preview.currency)
+    reason = f"refund of {total} offered until {preview.confirm_before:%Y-%m-%d %H:%M:%S} UTC"
     cancellations.finish_step(tx, held, Step.PREVIEW, reason, details={"answer": dict(answer.evidence)}, **values)
-
-
-def settle_refund(tx: Transaction, held: Cancellation, settings: WorkerSettings) -> None:
-    """Finish the refund step where nothing is left to wait for; else wait, renew the offer, or give up waiting."""
-    offered = _offered(held)
-    if is_claim_closed_unpaid(tx, held):
-        _park_closed_claim(tx, held)
-    elif held.refund_amount is not None and held.refund_currency is not None:
-        reported = Money(amount=held.refund_amount, currency=held.refund_currency)
-        if reported == offered:
-            cancellations.finish_step(tx, held, Step.REFUND, "the reported refund is the offered one")
-        else:
-            detail = f"A refund of {reported} was reported; the insurer now offers {offered}."
-            cancellations.park(tx, held, "refund-amount-changed", detail)
-    elif held.refund_mode == "skip":
-        cancellations.finish_step(tx, held, Step.REFUND, "the request says that no refund is reported")
-    elif offered.amount == 0:
-        cancellations.finish_step(tx, held, Step.REFUND, "there is nothing to refund")
-    else:
-        _wait_or_renew(tx, held, settings)
 
 
 def stops_confirm(tx: Transaction, held: Cancellation, settings: WorkerSettings) -> bool:
     """Tell whether this offer must not be confirmed now, having written what happens instead."""
     if is_claim_closed_unpaid(tx, held):
-        _park_closed_claim(tx, held)
+        park_closed_claim(tx, held)
         return True
     if held.round >= MAX_ROUNDS:
         detail = f"{held.round} offers came and went without one that could be confirmed; retry takes it up again."
@@ -101,64 +81,49 @@ def has_lapsed(held: Cancellation, insurer_time: datetime | None) -> bool:
     return held.preview_confirm_before is not None and (insurer_time or utc_now()) >= held.preview_confirm_before
 
 
-def _wait_or_renew(tx: Transaction, held: Cancellation, settings: WorkerSettings) -> None:
-    if held.begun_at is None or held.preview_expires_at is None:
-        raise ValueError(f"cancellation {held.id} waits for its refund without a preview")
-    give_up_at = (held.waiting_since or held.begun_at) + settings.refund_max_wait
-    renew_at = held.preview_expires_at - _renewal_lead(held, settings)
-    if held.begun_at >= give_up_at:
-        detail = f"No refund was reported within {settings.refund_max_wait.days} days; report it or abort."
-        cancellations.park(tx, held, "refund-not-reported", detail)
-    elif held.begun_at >= renew_at:
-        cancellations.renew_preview(tx, held, "the offer comes near its end and no refund is reported")
-    else:
-        wake_at = min(give_up_at, renew_at)
-        seconds = max((wake_at - held.begun_at).total_seconds(), SHORTEST_RENEWAL)
-        cancellations.await_refund(
-            tx, held, f"waits for the refund of {_offered(held)} to be reported", seconds=seconds
-        )
-
-
-def _renewal_lead(held: Cancellation, settings: WorkerSettings) -> timedelta:
-    """Renew an hour before the end, or halfway where the whole offer is shorter than two."""
+def renewal_lead(held: Cancellation, settings: WorkerSettings) -> timedelta:
+    """Return how long before its end an offer is renewed: an hour, or half of one that is shorter than two."""
     if held.preview_confirm_before is None or held.previewed_until is None:
         return settings.preview_renew_before
     return min(settings.preview_renew_before, (held.preview_confirm_before - held.previewed_until) / 2)
 
 
-def _offered(held: Cancellation) -> Money:
+def offered(held: Cancellation) -> Money:
+    """Return the refund that the present offer names."""
     if held.preview_total is None or held.preview_currency is None:
         raise ValueError(f"cancellation {held.id} is at its refund without a preview")
     return Money(amount=held.preview_total, currency=held.preview_currency)
 
 
-def _disagreement(held: Cancellation, offered: Preview) -> str | None:
+def _disagreement(held: Cancellation, preview: Preview) -> str | None:
     try:
-        total = Money(amount=offered.total_refund, currency=offered.currency)
-        for refund in offered.refunds:
+        total = Money(amount=preview.total_refund, currency=preview.currency)
+        for refund in preview.refunds:
             if refund.refund is not None:
-                Money(amount=refund.refund, currency=offered.currency)
+                Money(amount=refund.refund, currency=preview.currency)
     except MoneyError as error:
         return f"The preview names a refund that cannot be paid: {error}"
-    refunds = {refund.quote_id: refund.refund for refund in offered.refunds}
+    refunds = {refund.quote_id: refund.refund for refund in preview.refunds}
     missing = [quote["id"] for quote in held.quotes if refunds.get(quote["id"]) is None]
     if missing:
         return f"The preview names no refund for {', '.join(missing)}."
     summed = sum((refund for refund in refunds.values() if refund is not None), Decimal(0))
     if summed != total.amount:
         return f"The preview's total refund is {total}, but its policies' refunds add up to {summed}."
-    if offered.refund_amount is not None and offered.refund_amount != total.amount:
-        return f"The preview's total refund is {total}, but its refund amount is {offered.refund_amount}."
+    if preview.refund_amount is not None and preview.refund_amount != total.amount:
+        return f"The preview's total refund is {total}, but its refund amount is {preview.refund_amount}."
     return None
 
 
 def is_claim_closed_unpaid(tx: Transaction, held: Cancellation) -> bool:
+    """Tell whether the claim that was to come first came to nothing: then the policies are not cancelled."""
     if Step.CLAIM not in held.done_steps:
         return False
     claim = claims.of_cancellation(tx.session, held.id)
     return claim is not None and milestones.CLAIM_CLOSED_UNPAID in claim.milestones
 
 
-def _park_closed_claim(tx: Transaction, held: Cancellation) -> None:
+def park_closed_claim(tx: Transaction, held: Cancellation) -> None:
+    """Leave it to a person whether the policies are cancelled without a claim."""
     detail = "The claim was closed unpaid before the confirm; the policy has not been cancelled."
     cancellations.park(tx, held, "claim-closed-unpaid", detail)

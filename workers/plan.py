@@ -1,6 +1,6 @@
 """What a booking makes of a request: which policies, in which order. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,17 +40,32 @@ def make_plan(request: CancellationRequest, booking: Booking) -> Plan:
     claimed = None
     if request.claim is not None:
         claimed = _claimed_policy(request.claim, request, policies)
-    quotes = _quotes_to_cancel(request, policies, claimed)
+    journey = request.journey or Journey.CANCEL
+    quotes = [] if journey is Journey.CLAIM else _quotes_to_cancel(request, policies, claimed)
     for quote in quotes:
-        _check_can_be_cancelled(policies[quote["id"]])
+        _check_is_not_cancelled(policies[quote["id"]])
+    if journey is not Journey.CLAIM_THEN_CANCEL:  # it asks when the time to cancel has come
+        check_can_be_cancelled(booking, [quote["id"] for quote in quotes])
     if claimed and _is_cancelled(policies[claimed]):
         detail = f"Policy {claimed} is already cancelled; a cancelled policy cannot be claimed."
         raise CannotGoOn("policy-already-cancelled", detail, quote_id=claimed)
     cancelled = {quote["id"] for quote in quotes}
     when = (request.claim.when if request.claim else None) or ClaimWhen.AUTO
     claim_first = claimed is not None and is_claim_first(when, claimed_quote=claimed, cancelled_quotes=cancelled)
-    journey = request.journey or Journey.CANCEL
     return Plan(steps=steps_of(journey, claim_first=claim_first), quotes=tuple(quotes), claim_quote_id=claimed)
+
+
+def check_can_be_cancelled(booking: Booking, quote_ids: Collection[str]) -> None:
+    """Raise CannotGoOn naming the first of these policies that XCover does not allow to be cancelled."""
+    policies = {policy.id: policy for policy in booking.policies}
+    _check_in_booking(quote_ids, policies)
+    for quote_id in quote_ids:
+        policy = policies[quote_id]
+        _check_is_not_cancelled(policy)
+        if policy.can_be_cancelled is not True:
+            said = "does not say that" if policy.can_be_cancelled is None else "says that it is not so that"
+            detail = f"XCover {said} policy {policy.id} (status {policy.status}) can be cancelled."
+            raise CannotGoOn("policy-cannot-be-cancelled", detail, quote_id=policy.id, policy_status=policy.status)
 
 
 def _claimed_policy(claim: ClaimTerms, request: CancellationRequest, policies: dict[str, Policy]) -> str:
@@ -73,13 +88,15 @@ def _quotes_to_cancel(
     if request.quotes:
         _check_in_booking([quote.id for quote in request.quotes], policies)
         return [quote.model_dump(mode="json") for quote in request.quotes]
-    chosen = [quote_id for quote_id in policies if quote_id != claimed] or list(policies)
+    # The claimed policy is left alive, unless it is the only one or its own cancellation is what the journey is about.
+    spared = claimed if request.journey is Journey.CANCEL_AND_CLAIM else None
+    chosen = [quote_id for quote_id in policies if quote_id != spared] or list(policies)
     if not chosen:
         raise CannotGoOn("policy-not-in-booking", "The booking has no policies; there is nothing to cancel.")
     return [{"id": quote_id, "reason_for_cancellation": None} for quote_id in chosen]
 
 
-def _check_in_booking(quote_ids: Sequence[str], policies: dict[str, Policy]) -> None:
+def _check_in_booking(quote_ids: Collection[str], policies: dict[str, Policy]) -> None:
     for quote_id in quote_ids:
         if quote_id not in policies:
             detail = f"The booking has no policy {quote_id}; it has {', '.join(sorted(policies)) or 'none'}."
@@ -90,11 +107,7 @@ def _is_cancelled(policy: Policy) -> bool:
     return policy.cancelled_at is not None or policy.status == "CANCELLED"
 
 
-def _check_can_be_cancelled(policy: Policy) -> None:
+def _check_is_not_cancelled(policy: Policy) -> None:
     if _is_cancelled(policy):
         detail = f"Policy {policy.id} is already cancelled."
         raise CannotGoOn("policy-already-cancelled", detail, quote_id=policy.id, policy_status=policy.status)
-    if policy.can_be_cancelled is not True:
-        said = "does not say that" if policy.can_be_cancelled is None else "says that it is not so that"
-        detail = f"XCover {said} policy {policy.id} (status {policy.status}) can be cancelled."
-        raise CannotGoOn("policy-cannot-be-cancelled", detail, quote_id=policy.id, policy_status=policy.status)

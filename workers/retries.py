@@ -65,6 +65,9 @@ class Reject:
     slug: str
 
 
+DEEDS = frozenset({Step.CONFIRM, Step.CANCEL})
+"""Steps that cancel at XCover: what a refusal or an unreadable answer left behind is read from the booking."""
+
 Decision = Postpone | ReadBack | NewRound | Park | Reject
 
 
@@ -91,12 +94,12 @@ def decide(
         case InFlight():
             return Postpone(seconds=min(2.0 ** min(tries - 1, 16), LONGEST_LOCK))
         case Unavailable() | OutcomeUnknown() if _stays_unreadable(error, tries):
-            return ReadBack() if step is Step.CONFIRM and not is_read else Park("answer-unreadable")
+            return ReadBack() if step in DEEDS and not is_read else Park("answer-unreadable")
         case NotSent() | Unavailable() | OutcomeUnknown():
             return Postpone(seconds=backoff(tries, jitter))
         case NotAllowed() | Misdirected():
             return Park("credentials-refused")
-        case NotFound() if step is Step.CLAIM and is_read and tries < TRIES_UNTIL_SHOWN:
+        case NotFound() if step in {Step.CLAIM, Step.AWAIT_PREMIUM_REFUND} and is_read and tries < TRIES_UNTIL_SHOWN:
             return Postpone(seconds=backoff(tries, jitter))
         case Refused():
             return _after_refusal(error, step, is_read=is_read, sent_reasons=sent_reasons)
@@ -120,10 +123,12 @@ def backoff(tries: int, jitter: float) -> float:
 
 
 def _after_refusal(error: Refused, step: Step, *, is_read: bool, sent_reasons: bool) -> Decision:
-    if is_read and step in {Step.CONFIRM, Step.CLAIM}:
+    if is_read and step in {*DEEDS, Step.CLAIM, Step.AWAIT_PREMIUM_REFUND}:
         return Park("outcome-unsettled")
-    if step is Step.CONFIRM:
+    if step in DEEDS:
         return ReadBack()
+    if step is Step.REFUND and not is_read:
+        return Park("refund-refused")
     if step is Step.CLAIM:
         return ReadBack() if isinstance(error, KeyConflict) else Park("insurer-refused")
     if step is Step.PREVIEW and isinstance(error, KeyConflict):

@@ -1,20 +1,36 @@
-"""What a worker process holds: settings, database, insurer clients. Built lazily, after the fork."""
+"""What a worker process holds: settings, database, clients. Built lazily, after the fork."""
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from shared.config import WorkerSettings
 from shared.db import Database
 from shared.insurer.transport import InsurerHttp
+from shared.refund_endpoint import RefundEndpoint
 from shared.xclaim.auth import ExchangedToken, StaticToken, TokenSource
 from shared.xclaim.client import XClaimClient
 from shared.xcover.auth import Signer
 from shared.xcover.client import XCoverClient
 
 
-class ClaimsSwitchedOff(Exception):
-    """A step needs XClaim while CLAIMS_ENABLED is false: such requests are refused at the door."""
+class SwitchedOff(Exception):
+    """A step needs what the settings leave out; `slug` names the problem. The doors refuse such requests."""
+
+    slug: ClassVar[str]
+
+
+class ClaimsSwitchedOff(SwitchedOff):
+    """XClaim is needed while CLAIMS_ENABLED is false."""
+
+    slug = "claims-disabled"
+
+
+class RefundCallsSwitchedOff(SwitchedOff):
+    """The partner is to be asked for a refund while REFUND_URL is not set."""
+
+    slug = "refund-call-disabled"
 
 
 @dataclass(frozen=True)
@@ -25,6 +41,7 @@ class Runtime:
     database: Database
     xcover: XCoverClient
     xclaim_or_none: XClaimClient | None
+    refunds_or_none: RefundEndpoint | None = None
 
     @property
     def xclaim(self) -> XClaimClient:
@@ -33,12 +50,21 @@ class Runtime:
             raise ClaimsSwitchedOff("this step calls XClaim, but CLAIMS_ENABLED is false here")
         return self.xclaim_or_none
 
+    @property
+    def refunds(self) -> RefundEndpoint:
+        """Return the partner's refund endpoint, or raise RefundCallsSwitchedOff."""
+        if self.refunds_or_none is None:
+            raise RefundCallsSwitchedOff("the partner is to be asked for this refund, but REFUND_URL is not set here")
+        return self.refunds_or_none
+
     def close(self) -> None:
         """Close every connection."""
         self.database.close()
         self.xcover.close()
         if self.xclaim_or_none is not None:
             self.xclaim_or_none.close()
+        if self.refunds_or_none is not None:
+            self.refunds_or_none.close()
 
 
 _current: Runtime | None = None
@@ -77,7 +103,13 @@ def connect(settings: WorkerSettings, database: Database) -> Runtime:
         signed_headers=settings.xcover_signed_headers,
     )
     xcover = XCoverClient(base_url=settings.xcover_base_url, partner_code=settings.xcover_partner_code, signer=signer)
-    return Runtime(settings, database, xcover, _xclaim(settings))
+    return Runtime(settings, database, xcover, _xclaim(settings), _refunds(settings))
+
+
+def _refunds(settings: WorkerSettings) -> RefundEndpoint | None:
+    if settings.refund_url is None or settings.refund_secret is None:
+        return None
+    return RefundEndpoint(url=settings.refund_url, secret=settings.refund_secret.get_secret_value())
 
 
 def _xclaim(settings: WorkerSettings) -> XClaimClient | None:

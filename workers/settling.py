@@ -10,7 +10,7 @@ from shared.xcover.wire import Booking
 
 
 class Deed(StrEnum):
-    """What a booking shows about our confirm."""
+    """What a booking shows about our confirm, or our immediate cancel."""
 
     DONE = "done"
     NOT_DONE = "not_done"
@@ -18,10 +18,13 @@ class Deed(StrEnum):
     PARTLY = "partly"
 
 
-def judge_confirm(
-    booking: Booking, quote_ids: Collection[str], *, previewed_from: datetime, previewed_until: datetime
+def judge_cancelled(
+    booking: Booking, quote_ids: Collection[str], *, stamped_from: datetime, stamped_until: datetime
 ) -> Deed:
-    """Judge each policy: one we cancelled carries the time of our preview, which is what XCover stamps on it."""
+    """Judge each policy by the time XCover has stamped on it, which for one that we cancelled lies between these two.
+
+    A confirmed policy carries the time of its preview; one cancelled at once, that of the cancel itself.
+    """
     policies = {policy.id: policy for policy in booking.policies}
     seen = set()
     for quote_id in quote_ids:
@@ -30,7 +33,7 @@ def judge_confirm(
             return Deed.PARTLY
         if policy.cancelled_at is None:
             seen.add(Deed.SOMEONE_ELSES if policy.status == "CANCELLED" else Deed.NOT_DONE)
-        elif previewed_from <= policy.cancelled_at <= previewed_until:
+        elif stamped_from <= policy.cancelled_at <= stamped_until:
             seen.add(Deed.DONE)
         else:
             seen.add(Deed.SOMEONE_ELSES)

@@ -127,11 +127,15 @@ def _take(
     elif not row.is_processed:
         wait, reason = _poll_wait(tx, held), "XClaim is processing the claim"
         cancellations.postpone(tx, held, reason, seconds=wait, was_answered=True, details=details)
-    elif milestones.CLAIM_CLOSED_UNPAID in row.milestones and Step.CONFIRM not in held.done_steps:
+    elif milestones.CLAIM_CLOSED_UNPAID in row.milestones and _cancels_afterwards(held):
         detail = f"Claim {row.reference} is {row.status}; the policy has not been cancelled."
         cancellations.park(tx, held, "claim-closed-unpaid", detail, evidence=details)
     else:
         finish_step(tx, held, Step.CLAIM, f"claim {row.reference} is {row.status}", details=details)
+
+
+def _cancels_afterwards(held: Cancellation) -> bool:
+    return Step.CONFIRM in held.steps and Step.CONFIRM not in held.done_steps
 
 
 def _poll_wait(tx: Transaction, held: Cancellation) -> float:

@@ -63,7 +63,7 @@ class XCoverClient:
         (with nothing sent) when the body does not say that it is one, and the errors of a deed.
         """
         attempted = f"preview the cancellation of booking {booking_id}"
-        content = _preview_body(body)
+        content = _cancel_body(body, preview=True)
         return self._deed(
             attempted,
             self._url(attempted, booking_id, "/cancel"),
@@ -91,6 +91,19 @@ class XCoverClient:
         )
         url = self._url(attempted, booking_id, tail)
         return self._deed(attempted, url, b"{}", idempotency_key=idempotency_key, read=read)
+
+    def cancel_now(self, booking_id: str, body: Mapping[str, object], *, idempotency_key: str) -> Answer[Confirmation]:
+        """Cancel at once, without a preview; `body` comes from `wire.immediate_request`. Irreversible.
+
+        Counts and fails as `confirm` does. Raises UnsafeCancelBody, with nothing sent, unless the body says plainly
+        that it is no preview and names its policies.
+        """
+        attempted = f"cancel booking {booking_id} at once"
+        content = _cancel_body(body, preview=False)
+        quote_ids = wire.quotes_named_in(body)
+        read = partial(wire.confirmation_from, booking_id=booking_id, quote_ids=quote_ids, cancellation_id=None)
+        url = self._url(attempted, booking_id, "/cancel")
+        return self._deed(attempted, url, content, idempotency_key=idempotency_key, read=read)
 
     def close(self) -> None:
         """Close the connections, shared ones too."""
@@ -146,12 +159,14 @@ def _answer(value: T, reply: Reply) -> Answer[T]:
     )
 
 
-def _preview_body(body: Mapping[str, object]) -> bytes:
+def _cancel_body(body: Mapping[str, object], *, preview: bool) -> bytes:
     """Return the bytes to send, after reading them back: what counts is what leaves, not what was meant.
 
     Keys are sorted so that a repeat is the same bytes, even if a database has kept the body in another order.
     """
     content = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
-    if wire.says_preview(json.loads(content)) is not True:
-        raise UnsafeCancelBody("nothing was sent: the body does not say plainly that it is a preview")
+    leaving = json.loads(content)
+    if wire.says_preview(leaving) is not preview or not (preview or wire.quotes_named_in(leaving)):
+        meant = "is a preview" if preview else "cancels at once, and which policies"
+        raise UnsafeCancelBody(f"nothing was sent: the body does not say plainly that it {meant}")
     return content

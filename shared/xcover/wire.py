@@ -34,6 +34,7 @@ __all__ = [
     "confirmation_from",
     "evidence_in",
     "flatten_errors",
+    "immediate_request",
     "preview_from",
     "preview_request",
     "quotes_named_in",
@@ -48,13 +49,17 @@ def preview_request(
 
     Without reasons, for partners whose integration rejects that field (see `complains_of_reasons`).
     """
-    if not quotes:
-        raise ValueError("a cancellation names its policies: a body that names none is taken for all of them")
-    body: dict[str, object] = {
-        "preview": True,
-        "quotes": [_named(quote, with_reason=with_reasons) for quote in quotes],
-    }
-    return body if refund_required is None else {**body, "refund_required": refund_required}
+    return _cancel_request(quotes, preview=True, refund_required=refund_required, with_reasons=with_reasons)
+
+
+def immediate_request(
+    quotes: Sequence[QuoteToCancel], *, refund_required: bool | None, with_reasons: bool = True
+) -> dict[str, object]:
+    """Return the body that cancels these policies at once, which cannot be taken back. Raises ValueError for none.
+
+    It says `"preview": false` although leaving it out would do the same: that must never happen by omission.
+    """
+    return _cancel_request(quotes, preview=False, refund_required=refund_required, with_reasons=with_reasons)
 
 
 def says_preview(body: object) -> bool | None:
@@ -159,6 +164,18 @@ def evidence_in(body: object) -> dict[str, object]:
     kept["quotes"] = [_kept(quote, wanted + dated) for quote in listed[:50]]
     kept["problems"] = [list(pair) for pair in problems_in(body)]
     return kept
+
+
+def _cancel_request(
+    quotes: Sequence[QuoteToCancel], *, preview: bool, refund_required: bool | None, with_reasons: bool
+) -> dict[str, object]:
+    if not quotes:
+        raise ValueError("a cancellation names its policies: a body that names none is taken for all of them")
+    body: dict[str, object] = {
+        "preview": preview,
+        "quotes": [_named(quote, with_reason=with_reasons) for quote in quotes],
+    }
+    return body if refund_required is None else {**body, "refund_required": refund_required}
 
 
 def _named(quote: QuoteToCancel, *, with_reason: bool) -> dict[str, object]:

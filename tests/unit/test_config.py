@@ -4,6 +4,7 @@ import re
 import ssl
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -151,6 +152,8 @@ def test_a_single_missing_or_empty_variable_is_the_only_one_named(
     assert "required" in lines[0]
 
 
+REFUND_SECRET = "whsec_" + b64encode(b"r" * 24).decode()
+
 WRONG = {
     "DATABASE_URL": "mysql://u:w-database@h/n",
     "REDIS_URL": "http://:w-redis@h:1/0",
@@ -167,7 +170,10 @@ WRONG = {
     "XCLAIM_ELIGIBILITY_CHECK": "w-check",
     "CLAIM_MILESTONES": '{"claim_paid": "w-milestone"}',
     "PUBLIC_URL": "https://",
+    "REFUND_URL": "ftp://w-refund/",
+    "REFUND_SECRET": "whsec_w-secret",
     "REFUND_MAX_WAIT": "w-wait",
+    "PREMIUM_REFUND_MAX_WAIT": "w-premium",
     "PREVIEW_RENEW_BEFORE": "-1h",
     "CONFIRM_MARGIN": "1.5s",
     "READ_BACK_AFTER": "10 minutes",
@@ -192,7 +198,7 @@ def test_everything_wrong_is_told_at_once_and_no_value_is_shown(
 def test_a_single_wrong_value_is_the_only_one_named(
     name: str, environment: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    environment({**WORKER, name: WRONG[name]})
+    environment({**WORKER, "REFUND_SECRET": REFUND_SECRET, name: WRONG[name]})
 
     assert variables_in(refusal_of(WorkerSettings, capsys)) == {name}
 
@@ -597,3 +603,32 @@ def test_what_the_example_shows_commented_out_is_the_default(environment: Enviro
         as_shown = load(kind)
         environment(COMPLETE[kind])
         assert as_shown == load(kind)
+
+
+def test_asking_for_refunds_needs_an_address(environment: Environment, capsys: pytest.CaptureFixture[str]) -> None:
+    environment({**WORKER, "REFUND_MODE": "call"})
+
+    assert refusal_of(WorkerSettings, capsys) == ["REFUND_URL: required while REFUND_MODE is call"]
+
+
+def test_an_address_for_refunds_needs_a_secret(environment: Environment, capsys: pytest.CaptureFixture[str]) -> None:
+    environment({**WORKER, "REFUND_URL": "https://partner.example.test/refunds"})
+
+    assert refusal_of(WorkerSettings, capsys) == ["REFUND_SECRET: required while REFUND_URL is set"]
+
+
+@pytest.mark.parametrize("length", [23, 65])
+def test_a_refund_secret_that_is_too_short_or_too_long_is_refused(
+    length: int, environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment({**WORKER, "REFUND_SECRET": "whsec_" + b64encode(b"r" * length).decode()})
+
+    assert variables_in(refusal_of(WorkerSettings, capsys)) == {"REFUND_SECRET"}
+
+
+def test_refund_calls_are_set_up_by_address_and_secret(environment: Environment) -> None:
+    environment({**WORKER, "REFUND_MODE": "call", "REFUND_URL": "https://p.test/r", "REFUND_SECRET": REFUND_SECRET})
+
+    settings = load(WorkerSettings)
+
+    assert (settings.refund_mode, settings.refund_url) == ("call", "https://p.test/r")

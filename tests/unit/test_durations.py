@@ -9,7 +9,7 @@ from shared.cancellations import LEASE_SECONDS
 from shared.config import Settings
 from shared.insurer import transport
 from shared.transitions import MESSAGE_PATIENCE
-from workers import attempt, cancel_booking, offer, retries, sweep
+from workers import attempt, offer, reading_back, retries, sweep
 
 CALLS_OF_A_STEP = 3
 """A token, the booking, an eligibility check: no step makes more, each with its own deadline."""
@@ -87,7 +87,7 @@ def test_redis_gives_up_before_a_lease_does() -> None:
 def test_a_key_is_given_up_before_xcover_forgets_it() -> None:
     longest_wait = retries.LONGEST_WAIT + broker.TASK_HARD_LIMIT
 
-    assert cancel_booking.KEY_LIFETIME + longest_wait < XCOVER_REMEMBERS_KEYS
+    assert reading_back.KEY_LIFETIME + longest_wait < XCOVER_REMEMBERS_KEYS
 
 
 def test_our_own_key_is_waited_for_longer_than_a_call_can_take() -> None:

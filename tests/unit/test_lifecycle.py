@@ -29,25 +29,28 @@ PROMISED_STEPS = {
     ("cancel_now", False): "look_up cancel",
     ("claim_then_cancel", False): "look_up claim await_premium_refund preview refund confirm",
 }
-"""Every journey that is promised; one that is not built yet has no entry in `Journey`."""
-
-BUILT = [(journey, first) for journey, first in PROMISED_STEPS if journey in set(Journey)]
 
 MAY_BECOME = {
     # a step ends, waits, is refused, is taken back or needs a person
-    "in_progress": {"in_progress", "awaiting_refund", "completed", "rejected", "aborted", "needs_review"},
-    # the report comes or the offer is renewed; the caller takes it back; nobody reports in time
-    "awaiting_refund": {"awaiting_refund", "in_progress", "aborted", "needs_review"},
-    # retry; abort before the point of no return; more evidence for the person
-    "needs_review": {"in_progress", "aborted", "needs_review"},
+    "in_progress": {
+        *("in_progress", "awaiting_refund", "awaiting_premium_refund"),
+        *("completed", "rejected", "aborted", "needs_review"),
+    },
+    # the report comes or the offer is renewed; the caller takes it back; nobody reports in time; an operator ends it
+    "awaiting_refund": {"awaiting_refund", "in_progress", "aborted", "needs_review", "closed"},
+    # the milestone comes; the claim goes another way, or nowhere; past the point of no return nobody takes it back
+    "awaiting_premium_refund": {"awaiting_premium_refund", "in_progress", "needs_review", "closed"},
+    # retry or resolve; abort before the point of no return; more evidence for the person
+    "needs_review": {"in_progress", "completed", "aborted", "needs_review", "closed"},
     # money reported as paid after the end
     "rejected": {"needs_review"},
     "aborted": {"needs_review"},
+    "closed": {"needs_review"},
     "completed": set(),
 }
 
 
-@pytest.mark.parametrize(("journey", "claim_first"), BUILT)
+@pytest.mark.parametrize(("journey", "claim_first"), PROMISED_STEPS)
 def test_a_journey_has_the_promised_steps_in_order(journey: str, claim_first: bool) -> None:
     assert list(steps_of(Journey(journey), claim_first=claim_first)) == PROMISED_STEPS[journey, claim_first].split()
 
@@ -57,7 +60,7 @@ def test_a_journey_is_one_of_the_promised(journey: Journey) -> None:
     assert (journey.value, False) in PROMISED_STEPS
 
 
-@pytest.mark.parametrize(("journey", "claim_first"), BUILT)
+@pytest.mark.parametrize(("journey", "claim_first"), PROMISED_STEPS)
 def test_the_next_step_is_the_first_that_is_not_done(journey: str, claim_first: bool) -> None:
     steps = steps_of(Journey(journey), claim_first=claim_first)
     taken: list[str] = []
@@ -123,7 +126,7 @@ def test_a_completed_cancellation_is_never_anything_else() -> None:
 
 
 def test_the_service_acts_by_itself_only_while_something_is_left_to_do() -> None:
-    assert {"in_progress", "awaiting_refund"} == UNFINISHED
+    assert {"in_progress", "awaiting_refund", "awaiting_premium_refund"} == UNFINISHED
 
 
 @pytest.mark.parametrize("status", Status)
@@ -151,9 +154,12 @@ def test_every_step_has_a_task_of_its_own_that_a_worker_knows(step: Step) -> Non
         (TaskName.PREVIEW, "cancellation.preview"),
         (TaskName.REFUND, "cancellation.refund"),
         (TaskName.CONFIRM, "cancellation.confirm"),
+        (TaskName.CANCEL, "cancellation.cancel"),
         (TaskName.CLAIM, "claim.submit"),
         (TaskName.HANDLE_WEBHOOK, "webhook.handle"),
         (TaskName.REQUEST, "cancellations.request"),
+        (TaskName.REPORT_REFUND, "cancellations.report_refund"),
+        (TaskName.ABORT, "cancellations.abort"),
     ],
 )
 def test_a_task_has_the_name_that_is_promised(task: TaskName, name: str) -> None:

@@ -34,32 +34,42 @@ REFUSED, UNKNOWN_BOOKING = Reject("insurer-refused"), Reject("booking-not-found"
 CLAIM_REFUSED = Park("insurer-refused")
 UNSETTLED = Park("outcome-unsettled")
 
-# look_up, preview, refund, confirm, claim
+PARTNER_REFUSED = Park("refund-refused")
+
+# look_up, preview, refund, confirm, claim, cancel; waiting for the Premium Refund does nothing but ask
 DEEDS: dict[type[InsurerError], tuple[object, ...]] = {
-    NotSent: (AGAIN, AGAIN, AGAIN, AGAIN, AGAIN),
-    Throttled: (TURN, TURN, TURN, TURN, TURN),
-    InFlight: (LOCKED, LOCKED, LOCKED, LOCKED, ASK),
+    NotSent: (AGAIN,) * 6,
+    Throttled: (TURN,) * 6,
+    InFlight: (LOCKED, LOCKED, LOCKED, LOCKED, ASK, LOCKED),
     # XClaim documents no keys: a claim is never blindly repeated.
-    OutcomeUnknown: (AGAIN, AGAIN, AGAIN, AGAIN, ASK),
-    NotAPreview: (AGAIN, AGAIN, AGAIN, AGAIN, ASK),  # only a preview raises these two
-    CancelledInstead: (UNSETTLED,) * 5,
-    Unavailable: (AGAIN, AGAIN, AGAIN, AGAIN, AGAIN),
-    Refused: (REFUSED, REFUSED, REFUSED, ASK, CLAIM_REFUSED),
-    NotFound: (UNKNOWN_BOOKING, UNKNOWN_BOOKING, UNKNOWN_BOOKING, ASK, CLAIM_REFUSED),
-    KeyConflict: (REFUSED, ANEW, REFUSED, ASK, ASK),
-    NotAllowed: (NO_ACCESS, NO_ACCESS, NO_ACCESS, NO_ACCESS, NO_ACCESS),
-    Misdirected: (NO_ACCESS, NO_ACCESS, NO_ACCESS, NO_ACCESS, NO_ACCESS),
+    OutcomeUnknown: (AGAIN, AGAIN, AGAIN, AGAIN, ASK, AGAIN),
+    NotAPreview: (AGAIN, AGAIN, AGAIN, AGAIN, ASK, AGAIN),  # only a preview raises these two
+    CancelledInstead: (UNSETTLED,) * 6,
+    Unavailable: (AGAIN,) * 6,
+    Refused: (REFUSED, REFUSED, PARTNER_REFUSED, ASK, CLAIM_REFUSED, ASK),
+    NotFound: (UNKNOWN_BOOKING, UNKNOWN_BOOKING, PARTNER_REFUSED, ASK, CLAIM_REFUSED, ASK),
+    KeyConflict: (REFUSED, ANEW, PARTNER_REFUSED, ASK, ASK, ASK),
+    NotAllowed: (NO_ACCESS,) * 6,
+    Misdirected: (NO_ACCESS,) * 6,
 }
-READS = {
-    **{kind: decisions for kind, decisions in DEEDS.items() if not issubclass(kind, NotAPreview)},
-    OutcomeUnknown: (AGAIN, AGAIN, AGAIN, AGAIN, AGAIN),
-    InFlight: (LOCKED, LOCKED, LOCKED, LOCKED, LOCKED),
+# the same, and await_premium_refund
+READS: dict[type[InsurerError], tuple[object, ...]] = {
+    NotSent: (AGAIN,) * 7,
+    Throttled: (TURN,) * 7,
+    InFlight: (LOCKED,) * 7,
+    OutcomeUnknown: (AGAIN,) * 7,
+    Unavailable: (AGAIN,) * 7,
     # A refused reading settles nothing about the deed it was to settle.
-    Refused: (REFUSED, REFUSED, REFUSED, UNSETTLED, UNSETTLED),
-    NotFound: (UNKNOWN_BOOKING, UNKNOWN_BOOKING, UNKNOWN_BOOKING, UNSETTLED, AGAIN),
-    KeyConflict: (REFUSED, ANEW, REFUSED, UNSETTLED, UNSETTLED),
+    Refused: (REFUSED, REFUSED, REFUSED, *(UNSETTLED,) * 4),
+    NotFound: (UNKNOWN_BOOKING, UNKNOWN_BOOKING, UNKNOWN_BOOKING, UNSETTLED, AGAIN, UNSETTLED, AGAIN),
+    KeyConflict: (REFUSED, ANEW, REFUSED, *(UNSETTLED,) * 4),
+    NotAllowed: (NO_ACCESS,) * 7,
+    Misdirected: (NO_ACCESS,) * 7,
 }
-STEPS = (Step.LOOK_UP, Step.PREVIEW, Step.REFUND, Step.CONFIRM, Step.CLAIM)
+STEPS = (
+    *(Step.LOOK_UP, Step.PREVIEW, Step.REFUND, Step.CONFIRM),
+    *(Step.CLAIM, Step.CANCEL, Step.AWAIT_PREMIUM_REFUND),
+)
 REASON_REFUSED = (("quotes.0.reason_for_cancellation", "Unexpected field"),)
 
 
@@ -75,7 +85,7 @@ def rows(table: dict[type[InsurerError], tuple[object, ...]], *, is_read: bool) 
     return [
         (kind, step, is_read, decision)
         for kind, decisions in table.items()
-        for step, decision in zip(STEPS, decisions, strict=True)
+        for step, decision in zip(STEPS[: len(decisions)], decisions, strict=True)
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from shared.xclaim.claims import Claim
 from shared.xcover.wire import Booking, Policy
-from workers.settling import CLOCK_ALLOWANCE, Deed, judge_confirm, ours_among
+from workers.settling import CLOCK_ALLOWANCE, Deed, judge_cancelled, ours_among
 
 FROM = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
 UNTIL = FROM + timedelta(seconds=10)
@@ -30,7 +30,7 @@ def judged(*shown: tuple[str, datetime | None], asked: str | None = None) -> Dee
         for name, (status, at) in zip(names, shown, strict=True)
     )  # fmt: skip
     booking = Booking(id="AAAAA-BBBBB-INS", status="CONFIRMED", currency="EUR", policies=policies)
-    return judge_confirm(booking, list(names if asked is None else asked), previewed_from=FROM, previewed_until=UNTIL)
+    return judge_cancelled(booking, list(names if asked is None else asked), stamped_from=FROM, stamped_until=UNTIL)
 
 
 @pytest.mark.parametrize(
