@@ -8,7 +8,7 @@ LINKED := $(VENV)/.linked
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint migrations lock clean
+.PHONY: help demo up test lint docs migrations lock clean
 .SUFFIXES:
 
 help: ## show this list
@@ -28,6 +28,9 @@ lint: $(LINKED) ## format, lint, types and import contracts
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo >$(VENV)/imports.log || { cat $(VENV)/imports.log >&2; exit 1; }
+
+docs: $(LINKED) ## draw the generated parts of README.md and docs/ anew
+	@$(BIN)/python docs/generate.py
 
 migrations: $(LINKED) # the migrations build exactly the tables of shared/models.py
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \

@@ -19,6 +19,9 @@ PAID = frozenset({200, 201})
 PROMISED = 202
 LONGEST_REFERENCE = 255  # what the row holds
 
+_NOT_AN_ANSWER = ("<", "{", "[")
+"""How a page of somebody in between begins, or JSON that was cut off; a bare "ok" is an answer."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RefundAnswer:
@@ -48,7 +51,7 @@ class RefundEndpoint:
         """Ask for one refund: `id`, `booking_id`, `amount` (decimal text), `currency` and what the caller gave.
 
         Raises Refused for any 4xx, a 429 too; NotSent when nothing left; OutcomeUnknown for everything else that
-        is not 200, 201 or 202: the same key is sent again.
+        is not 200, 201 or 202, and for a page or JSON cut short: the same key is sent again.
         """
         attempted = f"ask for the refund of {body['amount']} {body['currency']} for booking {body['booking_id']}"
         said = {"type": "refund.requested", **body}
@@ -69,6 +72,8 @@ class RefundEndpoint:
         )
         if reply.status not in PAID and reply.status != PROMISED:
             raise _refusal(attempted, reply)
+        if reply.json is None and reply.excerpt.lstrip().startswith(_NOT_AN_ANSWER):
+            raise OutcomeUnknown(attempted, status=reply.status, evidence={"excerpt": reply.excerpt})
         answer = RefundAnswer(is_promised=reply.status == PROMISED, reference=_reference(reply.json))
         evidence = {"http_status": reply.status, "reference": answer.reference}
         return Answer(value=answer, status=reply.status, insurer_time=reply.insurer_time, evidence=evidence)

@@ -102,9 +102,10 @@ def _close(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
 
 def _done(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
     if row.next_step is None:
-        if next_step(row.steps, row.done_steps) is not None:
+        if not row.steps or next_step(row.steps, row.done_steps) is not None:
             _refuse("The cancellation had ended before a refund was reported: close it.")
-        _write(tx, row, ruling, status=Status.COMPLETED, values={"completed_at": now_plus(0)})
+        told = _told_refund(ruling) if Step.CANCEL in row.steps else {}
+        _write(tx, row, ruling, status=Status.COMPLETED, values={**told, "completed_at": now_plus(0)})
         return
     _DONE[Step(row.next_step)](tx, row, ruling)
 
@@ -139,12 +140,13 @@ def _done_confirm(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
 
 def _done_cancel(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
     """Take the policies as cancelled, and what that refunds from the evidence."""
-    values: dict[str, Any] = {"irreversible_at": row.irreversible_at or now_plus(0)}
-    if ruling.evidence.money is not None:
-        values["preview_total"] = ruling.evidence.money.amount
-        values["preview_currency"] = ruling.evidence.money.currency
     calls.settle_done(tx, row.id, Step.CANCEL)
-    _finish(tx, row, ruling, values)
+    _finish(tx, row, ruling, {**_told_refund(ruling), "irreversible_at": row.irreversible_at or now_plus(0)})
+
+
+def _told_refund(ruling: Ruling) -> dict[str, Any]:
+    money = ruling.evidence.money
+    return {} if money is None else {"preview_total": money.amount, "preview_currency": money.currency}
 
 
 def _done_claim(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:

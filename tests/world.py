@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import func, select
 
-from shared import caller_actions, clock, intake
+from shared import caller_actions, clock, intake, resolutions
 from shared.cancellation_request import parse
 from shared.config import WorkerSettings
 from shared.db import Message, now_plus
@@ -189,6 +189,19 @@ class World:
         )
         with self.database.transaction() as tx:
             return caller_actions.report_refund(tx, row_id, report)
+
+    def retry(self, row_id: UUID) -> None:
+        """Take one up again as an operator."""
+        with self.database.transaction() as tx:
+            caller_actions.retry(tx, row_id, actor="operator:ops")
+
+    def resolve(self, row_id: UUID, resolution: str, *, note: str = "looked into it", **ruling: Any) -> None:
+        """Decide as an operator."""
+        made = resolutions.Ruling(
+            resolution=resolutions.Resolution(resolution), actor="operator:ops", note=note, **ruling
+        )
+        with self.database.transaction() as tx:
+            resolutions.resolve(tx, row_id, made)
 
     def effects(self, kind: str, booking: SimBooking) -> list[dict[str, Any]]:
         """Return what the insurer's ledger says it did."""

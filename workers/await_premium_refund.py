@@ -11,7 +11,7 @@ from shared.clock import utc_now
 from shared.config import WorkerSettings
 from shared.db import Transaction
 from shared.insurer.answers import Answer
-from shared.insurer.errors import InsurerError
+from shared.insurer.errors import InsurerError, Refused
 from shared.lifecycle import Step, TaskName
 from shared.models import Cancellation, Claim
 from shared.xclaim import claims as xclaim
@@ -46,12 +46,23 @@ def await_premium_refund(cancellation_id: str) -> None:
 def _ask(claim: Claim) -> Answer[xclaim.Claim] | None:
     """Return what XClaim says; None where it says nothing and nothing hangs on it yet."""
     try:
-        return runtime().xclaim.get_claim(reference=claim.reference, claim_id=claim.claim_id)
+        return _read(claim)
     except (InsurerError, SwitchedOff) as error:
         if milestones.PREMIUM_REFUND in claim.milestones:
             raise  # only a claim that XClaim, asked, shows to be ours and open may start a cancellation
         log.warning("claim_not_shown", claim=claim.reference, error=str(error), next="asked again later")
         return None
+
+
+def _read(claim: Claim) -> Answer[xclaim.Claim]:
+    """Read the claim by its id, which tells the status by name; by its reference XClaim tells the category alone."""
+    if claim.claim_id is not None:
+        try:
+            return runtime().xclaim.get_claim(reference=None, claim_id=claim.claim_id)
+        except Refused:
+            if claim.reference is None:
+                raise
+    return runtime().xclaim.get_claim(reference=claim.reference, claim_id=claim.claim_id)
 
 
 def _settle(

@@ -27,6 +27,7 @@ def test_the_process_says_where_it_is_and_ends_when_told(number: signal.Signals)
         assert process.stderr is not None
         line = process.stdout.readline().decode().split()
         xcover = line[line.index("xcover") + 1]
+        assert line[line.index("refunds") + 1] == xcover.removesuffix("/x/") + "/partner/refunds"
         with SimulatorControl(xcover.removesuffix("/x/")) as control:
             settings = control.settings()
         process.send_signal(number)

@@ -19,7 +19,7 @@ UNEXPECTED = {
     "message": "An API error occurred.",
     "errors": {"malformed": "Unexpected field"},
 }
-NOTHING = {"previews": 0, "confirms": 0, "cancels": 0, "claims": 0, "webhooks": 0}
+NOTHING = {"previews": 0, "confirms": 0, "cancels": 0, "claims": 0, "refunds": 0, "webhooks": 0}
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         why = os.strerror(error.errno) if error.errno else str(error)
         sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {why}\n")
         return 1
-    sys.stdout.write(f"simulator: xcover {server.xcover_url} xclaim {server.xclaim_url}\n")
+    sys.stdout.write(f"simulator: xcover {server.xcover_url} xclaim {server.xclaim_url} refunds {server.refund_url}\n")
     sys.stdout.flush()
     stop.wait()
     server.stop()

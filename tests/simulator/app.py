@@ -1,4 +1,4 @@
-"""Puts the simulated insurer together as one Flask app; notes every request on the way."""
+"""Puts the simulated insurer and the partner together as one Flask app; notes every request on the way."""
 
 import logging
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from tests.simulator import control, xclaim, xcover
+from tests.simulator import control, partner, xclaim, xcover
 from tests.simulator.answers import Answer, send
 from tests.simulator.pipeline import KEY_HEADER
 from tests.simulator.state import State
@@ -26,7 +26,7 @@ def create_app(state: State, sender: Sender, *, prefix: str = "/x") -> Flask:
         if request.path.startswith(control.PREFIX):
             return None
         state.requests.append(g.entry)
-        outage = state.settings.outage
+        outage = None if request.path.startswith(f"{partner.PREFIX}/") else state.settings.outage
         return send(Answer(outage)) if outage else None
 
     @app.after_request
@@ -43,6 +43,7 @@ def create_app(state: State, sender: Sender, *, prefix: str = "/x") -> Flask:
 
     app.register_blueprint(xcover.blueprint(state, prefix))
     app.register_blueprint(xclaim.blueprint(state, sender))
+    app.register_blueprint(partner.blueprint(state))
     app.register_blueprint(control.blueprint(state, sender))
     return app
 

@@ -1,6 +1,12 @@
-"""A partner's plain calls to the simulator, signed but otherwise as raw as a test wants them."""
+"""Plain calls to the simulator, as a partner to the insurer and as our worker to the partner.
 
+Signed, but otherwise as raw as a test wants them.
+"""
+
+import base64
+import hmac
 import json
+import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from types import TracebackType
@@ -12,12 +18,22 @@ import httpx
 from tests.simulator.credentials import (
     CLAIM_TYPE_ID,
     PARTNER_CODE,
+    REFUND_SECRET,
     XCLAIM_TOKEN,
     XCOVER_API_KEY,
     XCOVER_API_SECRET,
 )
 from tests.simulator.server import SimulatorServer
 from tests.simulator.signatures import signature, signing_string
+
+REFUND = {
+    "type": "refund.requested",
+    "id": "01890a5d-ac96-774b-bcce-b302099a8057",
+    "amount": "22.40",
+    "currency": "EUR",
+    "idempotency_key": "order-1",
+    "metadata": {"order": 1},
+}
 
 
 class Caller:
@@ -80,6 +96,30 @@ class Caller:
     def xclaim(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> httpx.Response:
         sent = {"Authorization": f"Bearer {XCLAIM_TOKEN}", **(headers or {})}
         return self.http.request(method, f"/xclaim{path}", json=body, headers=sent)
+
+    def refund(self, booking_id: str, key: str | None = "k-1", **changes: Any) -> httpx.Response:
+        """Ask the partner for a refund; `changes` are to the body."""
+        return self.send_refund(json.dumps({**REFUND, "booking_id": booking_id, **changes}).encode(), key)
+
+    def send_refund(self, body: bytes, key: str | None = "k-1", **headers: str) -> httpx.Response:
+        """Send these bytes; `headers` replace the ones made here, underscores for dashes."""
+        sent = {"content-type": "application/json", **refund_headers(body)}
+        if key is not None:
+            sent["idempotency-key"] = key
+        sent.update({name.replace("_", "-"): value for name, value in headers.items()})
+        return self.http.post(self._insurer.refund_url, content=body, headers=sent)
+
+
+def refund_headers(body: bytes, *, secret: str = REFUND_SECRET, age: float = 0) -> dict[str, str]:
+    """Sign by hand what the partner verifies with the library, so that one may disagree with the other."""
+    stamp = str(int(time.time() - age))
+    signed = b".".join([b"msg_1", stamp.encode(), body])
+    digest = hmac.digest(base64.b64decode(secret.removeprefix("whsec_")), signed, "sha256")
+    return {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": stamp,
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
 
 
 def signed_headers(

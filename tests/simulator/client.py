@@ -8,6 +8,8 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from tests.simulator.state import COUNTED
+
 Found = TypeVar("Found")
 PAUSE = 0.02
 
@@ -91,8 +93,8 @@ class SimulatorControl:
         return [one for one in self.ledger(booking)["effects"] if kind in (None, one["kind"])]
 
     def summary(self, booking: str) -> dict[str, int]:
-        """How often the booking was previewed, confirmed, cancelled and claimed."""
-        nothing = {"previews": 0, "confirms": 0, "cancels": 0, "claims": 0, "webhooks": 0}
+        """How often the booking was previewed, confirmed, cancelled, claimed and refunded."""
+        nothing = {f"{kind}s": 0 for kind in COUNTED}
         return dict(self.ledger(booking)["summary"].get(booking, nothing))
 
     def requests(

@@ -22,6 +22,7 @@ ON = Literal[
     "create_claim",
     "get_claim",
     "list_claims",
+    "refund",
     "webhook",
 ]
 ANSWER_FAULTS = {

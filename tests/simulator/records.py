@@ -1,4 +1,4 @@
-"""What the insurer knows: bookings with their policies, cancellations, claims. No rules and no JSON."""
+"""What the insurer knows: bookings with their policies, cancellations, claims; what the partner answered. No rules."""
 
 import random
 import string
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tests.simulator.faults import Fault
 
+RefundAnswer = Literal["paid", "created", "accepted"]
 CLAIM_EVENTS = Literal["claim.status-category-update", "claim.status-update", "claim.deleted"]
 
 
@@ -95,6 +96,7 @@ class Booking(BaseModel):
     claim_fails: str | None = None
     claim_when_cancelled: bool = False  # a product whose cancelled policy may be claimed
     failed_checks: list[str] = Field(default_factory=list)
+    refund_answer: RefundAnswer | None = None  # what the partner answers for this one; None is as the setting says
     partner_transaction_id: str | None = None
     first_name: str = "Benedikta"
     last_name: str = "Sikanic"
@@ -124,6 +126,15 @@ class Booking(BaseModel):
             policy.confirmed_at = policy.confirmed_at or self.created_at + timedelta(seconds=10)
             policy.updated_at = policy.updated_at or policy.confirmed_at
             policy.cancelled_at = (policy.cancelled_at or now) if policy.is_cancelled else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnsweredRefund:
+    """What the partner remembers of a key: what was asked with it, and what was answered."""
+
+    fingerprint: str
+    status: int
+    reference: str
 
 
 @dataclass(kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any, Self
 from flask import Flask
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
+from tests.simulator import partner
 from tests.simulator.app import create_app
 from tests.simulator.client import SimulatorControl
 from tests.simulator.credentials import Credentials
@@ -50,6 +51,11 @@ class SimulatorServer:
     @property
     def xclaim_url(self) -> str:
         return f"{self.url}{XCLAIM_PREFIX}"
+
+    @property
+    def refund_url(self) -> str:
+        """Where the partner is called for refunds."""
+        return f"{self.url}{partner.PREFIX}{partner.PATH}"
 
     def start(self) -> Self:
         """Listen and serve; `OSError` when the port is taken."""

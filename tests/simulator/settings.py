@@ -4,6 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from tests.simulator.random_faults import RandomFaults
+from tests.simulator.records import RefundAnswer
+
 DAY = 24 * 3600
 
 
@@ -13,6 +16,8 @@ class Settings(BaseModel):
     key_mode: Literal["honoured", "ignored", "storing_errors"] = "honoured"
     xclaim_keys: Literal["ignored", "honoured"] = "ignored"
     duplicates: Literal["refuse", "accept"] = "refuse"
+    refund_answer: RefundAnswer = "paid"  # the partner's: 200, 201, or 202 and paid later
+    random_faults: RandomFaults | None = None  # None is off
     rate_limit: float = 0  # XCover requests a second; 0 is off
     retry_after: int | None = None  # sent with 429 when set
     outage: int | None = None  # every request of the insurer's is answered with this status

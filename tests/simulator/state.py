@@ -9,11 +9,12 @@ from tests.simulator import faults
 from tests.simulator.credentials import Credentials
 from tests.simulator.faults import Fault
 from tests.simulator.keys import Keys
-from tests.simulator.records import Booking, Claim
+from tests.simulator.random_faults import Dice
+from tests.simulator.records import AnsweredRefund, Booking, Claim
 from tests.simulator.settings import Settings
 
 REQUESTS_KEPT = 100_000  # a long run must not fill the memory; the ledger is never cut
-COUNTED = ("preview", "confirm", "cancel", "claim", "webhook")
+COUNTED = ("preview", "confirm", "cancel", "claim", "refund", "webhook")
 
 
 class State:
@@ -30,10 +31,12 @@ class State:
         self.settings = self._initial.model_copy()
         self.bookings: dict[str, Booking] = {}
         self.claims: dict[str, Claim] = {}
+        self.refunds: dict[str, AnsweredRefund] = {}  # by key; the partner never forgets one
         self.tokens: dict[str, datetime] = {}
         self.ledger: list[dict[str, Any]] = []
         self.requests: deque[dict[str, Any]] = deque(maxlen=REQUESTS_KEPT)
         self.recent: deque[float] = deque()
+        self.dice = Dice()
 
     def reset(self) -> None:
         """Forget everything, back to the settings it was started with."""
@@ -59,13 +62,21 @@ class State:
             return False
 
     def take_fault(self, booking_id: str | None, on: str, only: str | None = None) -> Fault | None:
-        """The fault that hits this request; a list of all claims is hit by any booking's."""
+        """The fault that hits this request: one that was asked for, else whatever chance has for it."""
         with self.lock:
-            if booking_id is not None:
-                booking = self.bookings.get(booking_id)
-                return faults.take(booking.faults, on, only) if booking else None
-            found = (faults.take(booking.faults, on, only) for booking in self.bookings.values())
-            return next((fault for fault in found if fault), None)
+            asked_for = self._asked_for(booking_id, on, only)
+            if only:
+                return asked_for
+            nth = self.dice.count(booking_id or "", on)
+            return asked_for or self.dice.throw(self.settings.random_faults, booking_id or "", on, nth)
+
+    def _asked_for(self, booking_id: str | None, on: str, only: str | None) -> Fault | None:
+        """A booking's own fault; a list of all claims is hit by any booking's."""
+        if booking_id is not None:
+            booking = self.bookings.get(booking_id)
+            return faults.take(booking.faults, on, only) if booking else None
+        found = (faults.take(booking.faults, on, only) for booking in self.bookings.values())
+        return next((fault for fault in found if fault), None)
 
     def record(self, kind: str, booking: Booking, **facts: Any) -> dict[str, Any]:
         """Add an effect to the ledger; it stays there."""
@@ -83,7 +94,8 @@ class State:
         counts: dict[str, dict[str, int]] = {}
         for effect in self.effects(booking_id):
             counted = counts.setdefault(effect["booking"], {f"{kind}s": 0 for kind in COUNTED})
-            counted[f"{effect['kind']}s"] += 1
+            if effect["kind"] in COUNTED:
+                counted[f"{effect['kind']}s"] += 1
         return counts
 
     def find_claim(self, id_or_reference: str) -> Claim | None:

@@ -68,7 +68,7 @@ class Sender:
                 return
             fault = self._state.take_fault(claim.booking.id, "webhook")
             do = fault.do if fault else None
-            if do == "out_of_order":
+            if do == "out_of_order" and claim.held is None:  # one that waits is overtaken by this one
                 claim.held = body
                 return
             overtaken, claim.held = claim.held, None
