@@ -38,6 +38,7 @@ OTHER = "201eb11b-4494-40e8-97fa-e107c76501bf"
 CANCELLATION = "90o3N-fIexx-Zw2bd-CCL"
 MOMENT = "2021-01-07T18:19:04.222570Z"
 PREVIEW = wire.preview_request([QuoteToCancel(id=QUOTE, reason="No longer travelling")], refund_required=None)
+IMMEDIATE = wire.immediate_request([QuoteToCancel(id=QUOTE)], refund_required=True)
 
 Call = Callable[[XCoverClient], Any]
 
@@ -54,7 +55,11 @@ def confirm(client: XCoverClient) -> Any:
     return client.confirm(BOOKING, CANCELLATION, quote_ids=[QUOTE], idempotency_key="key-2")
 
 
-DEEDS = [preview, confirm]
+def cancel_now(client: XCoverClient) -> Any:
+    return client.cancel_now(BOOKING, IMMEDIATE, idempotency_key="key-3")
+
+
+DEEDS = [preview, confirm, cancel_now]
 
 
 def answer(*, cancelled_at: str | None = None, **changes: object) -> dict[str, Any]:
@@ -74,8 +79,9 @@ def answer(*, cancelled_at: str | None = None, **changes: object) -> dict[str, A
 DONE: dict[Call, Any] = {
     preview: answer(),
     confirm: answer(cancelled_at=MOMENT),
+    cancel_now: answer(cancelled_at=MOMENT),
 }
-NOT_DONE: dict[Call, Any] = {preview: answer(cancellation_id=None), confirm: answer()}
+NOT_DONE: dict[Call, Any] = {preview: answer(cancellation_id=None), confirm: answer(), cancel_now: answer()}
 
 
 @pytest.fixture
@@ -371,3 +377,34 @@ def test_a_client_shows_no_secret(http: InsurerHttp) -> None:
     shown = repr(a_client("https://x.test/x", http)) + repr(vars(a_client("https://x.test/x", http)))
     assert "test_api_secret" not in shown
     assert "api-key" not in shown
+
+
+def test_an_immediate_cancel_says_so_in_the_bytes_that_leave(http: InsurerHttp) -> None:
+    found, stub = outcome(http, cancel_now, say(200, answer(cancelled_at=MOMENT)))
+
+    seen = stub.seen[0]
+    assert (seen.method, seen.target) == ("POST", f"/x/partners/ABCDE/bookings/{BOOKING}/cancel")
+    assert seen.body == b'{"preview":false,"quotes":[{"id":"%s"}],"refund_required":true}' % QUOTE.encode()
+    assert seen.headers["x-idempotency-key"] == "key-3"
+    assert (found.value.total_refund, found.value.currency) == (Decimal("22.4"), "EUR")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"quotes": [{"id": QUOTE}]},
+        {"preview": None, "quotes": [{"id": QUOTE}]},
+        {"preview": 0, "quotes": [{"id": QUOTE}]},
+        {"preview": True, "quotes": [{"id": QUOTE}]},
+        {"preview": False},
+        {"preview": False, "quotes": []},
+    ],
+)
+def test_an_immediate_cancel_that_does_not_say_so_or_names_no_policy_never_leaves(
+    http: InsurerHttp, body: dict[str, Any]
+) -> None:
+    with serving(say(200, answer(cancelled_at=MOMENT))) as stub, pytest.raises((UnsafeCancelBody, ValueError)):
+        a_client(stub.url, http).cancel_now(BOOKING, body, idempotency_key="key-3")
+
+    assert stub.seen == []

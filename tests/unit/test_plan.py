@@ -7,7 +7,7 @@ import pytest
 
 from shared.cancellation_request import CancellationRequest
 from shared.xcover.wire import Booking, Policy
-from workers.plan import CannotGoOn, Plan, make_plan
+from workers.plan import CannotGoOn, Plan, check_can_be_cancelled, make_plan
 
 CANCELLED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NORMAL = ["look_up", "preview", "refund", "confirm"]
@@ -194,3 +194,74 @@ def test_a_cancelled_policy_is_not_claimed(changes: dict[str, Any], when: str) -
 
     assert refusal.slug == "policy-already-cancelled"
     assert refusal.evidence["quote_id"] == "b"
+
+
+CLAIM_THEN_CANCEL = ["look_up", "claim", "await_premium_refund", "preview", "refund", "confirm"]
+NAMED_MODE = {"refund": {"mode": "skip"}}
+
+
+@pytest.mark.parametrize(
+    ("journey", "policies", "quotes", "claim", "claimed", "to_cancel", "steps"),
+    [
+        ("claim", ["a"], None, {}, "a", [], ["look_up", "claim"]),
+        ("claim", ["a", "b"], None, {"quote_id": "b"}, "b", [], ["look_up", "claim"]),
+        ("cancel_now", ["a", "b"], None, None, None, ["a", "b"], ["look_up", "cancel"]),
+        ("cancel_now", ["a", "b"], ["b"], None, None, ["b"], ["look_up", "cancel"]),
+        ("claim_then_cancel", ["a"], None, {}, "a", ["a"], CLAIM_THEN_CANCEL),
+        ("claim_then_cancel", ["a", "b"], None, {"quote_id": "b"}, "b", ["a", "b"], CLAIM_THEN_CANCEL),
+        ("claim_then_cancel", ["a", "b"], ["a"], {}, "b", ["a"], CLAIM_THEN_CANCEL),
+        ("claim_then_cancel", ["a", "b"], ["b"], {"quote_id": "b"}, "b", ["b"], CLAIM_THEN_CANCEL),
+    ],
+)
+def test_each_other_journey_has_its_own_policies_and_steps(
+    journey: str,
+    policies: list[str],
+    quotes: list[str] | None,
+    claim: dict[str, Any] | None,
+    claimed: str | None,
+    to_cancel: list[str],
+    steps: list[str],
+) -> None:
+    body = {"journey": journey, **({} if claim is None else {"claim": claim})}
+    mode = NAMED_MODE if journey == "claim_then_cancel" else {}
+    plan = plan_for(*policies, quotes=quotes, **body, **mode)
+
+    assert (plan.claim_quote_id, cancelled(plan), list(plan.steps)) == (claimed, to_cancel, steps)
+    assert plan.policies() == set(to_cancel) | ({claimed} if claimed else set())
+
+
+def test_a_claim_alone_does_not_ask_whether_the_policy_can_be_cancelled() -> None:
+    plan = plan_for(policy("a", can_be_cancelled=False), journey="claim", claim={})
+
+    assert plan.claim_quote_id == "a"
+
+
+def test_claiming_then_cancelling_asks_that_only_when_the_time_has_come() -> None:
+    uncancellable = policy("a", can_be_cancelled=False)
+    plan = plan_for(uncancellable, journey="claim_then_cancel", claim={}, **NAMED_MODE)
+    assert cancelled(plan) == ["a"]
+
+    with pytest.raises(CannotGoOn) as no:
+        check_can_be_cancelled(booking(uncancellable), ["a"])
+
+    assert (no.value.slug, no.value.evidence["quote_id"]) == ("policy-cannot-be-cancelled", "a")
+
+
+@pytest.mark.parametrize("journey", ["claim", "claim_then_cancel", "cancel_now", "cancel"])
+def test_a_policy_that_is_already_cancelled_ends_every_journey(journey: str) -> None:
+    claim = {"claim": {}} if journey.startswith("claim") else {}
+
+    refusal = refusal_for(policy("a", cancelled_at=CANCELLED_AT), journey=journey, **claim, **_mode(journey))
+
+    assert (refusal.slug, refusal.evidence["quote_id"]) == ("policy-already-cancelled", "a")
+
+
+def test_a_policy_that_has_left_the_booking_is_named() -> None:
+    with pytest.raises(CannotGoOn) as no:
+        check_can_be_cancelled(booking("a"), ["b"])
+
+    assert no.value.slug == "policy-not-in-booking"
+
+
+def _mode(journey: str) -> dict[str, Any]:
+    return NAMED_MODE if journey == "claim_then_cancel" else {}
