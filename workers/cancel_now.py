@@ -1,6 +1,5 @@
 """cancel: XCover's immediate cancellation, exactly once. Nothing is previewed; the answer alone tells the refund."""
 
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +11,8 @@ from shared.db import Transaction, clock_lead
 from shared.insurer.answers import Answer
 from shared.lifecycle import Step, TaskName
 from shared.models import Call, Cancellation
-from shared.money import Money, MoneyError
 from shared.xcover import wire
-from workers import reading_back, settling
+from workers import figures, reading_back, settling
 from workers.app import app
 from workers.attempt import keeping, one_try, stop_if_lost
 from workers.runtime import runtime
@@ -64,29 +62,13 @@ def _finish(tx: Transaction, held: Cancellation, cancelled: Answer[wire.Confirma
         _park_done(tx, held, "refund-unknown", "The answer to the cancel names no refund.", details)
         return
     values = {"preview_total": refunded, "preview_currency": currency}
-    disagreement = _disagreement(held, cancelled.value, refunded, currency)
+    asked_for = [quote["id"] for quote in held.quotes]
+    disagreement = figures.disagreement(refunded, currency, cancelled.value.policies, asked_for=asked_for)
     if disagreement:
-        _park_done(tx, held, "figures-disagree", disagreement, details, **values)
+        _park_done(tx, held, "figures-disagree", f"The policies are cancelled. {disagreement}", details, **values)
         return
     reason = f"cancelled at once; refunds {refunded} {currency}"
     finish_step(tx, held, Step.CANCEL, reason, details={"answer": details}, **values)
-
-
-def _disagreement(held: Cancellation, answer: wire.Confirmation, total: Decimal, currency: str) -> str | None:
-    asked_for = {quote["id"] for quote in held.quotes}
-    refunds = [policy.refund for policy in answer.policies if policy.quote_id in asked_for]
-    try:
-        Money(amount=total, currency=currency)
-        for refund in refunds:
-            Money(amount=refund or Decimal(0), currency=currency)
-    except MoneyError as error:
-        return f"The policies are cancelled, but their refund cannot be paid: {error}"
-    if None in refunds:
-        return "The policies are cancelled, but the answer does not name each one's refund."
-    summed = sum((refund for refund in refunds if refund is not None), Decimal(0))
-    if summed != total:
-        return f"The policies are cancelled; the total refund is {total} {currency}, but theirs add up to {summed}."
-    return None
 
 
 def _park_done(

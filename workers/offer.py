@@ -1,7 +1,6 @@
 """The insurer's offer: what cancelling refunds and until when it holds; taking it, renewing it, not confirming it."""
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select
@@ -13,8 +12,9 @@ from shared.db import Transaction, now_plus
 from shared.insurer.answers import Answer
 from shared.lifecycle import Step
 from shared.models import Call, Cancellation
-from shared.money import Money, MoneyError
+from shared.money import Money
 from shared.xcover.wire import Preview
+from workers import figures
 
 DATE_HEADER_STEP = timedelta(seconds=1)
 """The insurer's `Date` has whole seconds."""
@@ -96,23 +96,12 @@ def offered(held: Cancellation) -> Money:
 
 
 def _disagreement(held: Cancellation, preview: Preview) -> str | None:
-    try:
-        total = Money(amount=preview.total_refund, currency=preview.currency)
-        for refund in preview.refunds:
-            if refund.refund is not None:
-                Money(amount=refund.refund, currency=preview.currency)
-    except MoneyError as error:
-        return f"The preview names a refund that cannot be paid: {error}"
-    refunds = {refund.quote_id: refund.refund for refund in preview.refunds}
-    missing = [quote["id"] for quote in held.quotes if refunds.get(quote["id"]) is None]
-    if missing:
-        return f"The preview names no refund for {', '.join(missing)}."
-    summed = sum((refund for refund in refunds.values() if refund is not None), Decimal(0))
-    if summed != total.amount:
-        return f"The preview's total refund is {total}, but its policies' refunds add up to {summed}."
-    if preview.refund_amount is not None and preview.refund_amount != total.amount:
-        return f"The preview's total refund is {total}, but its refund amount is {preview.refund_amount}."
-    return None
+    total, asked_for = preview.total_refund, [quote["id"] for quote in held.quotes]
+    if preview.refund_amount is not None and preview.refund_amount != total:
+        return (
+            f"The preview's total refund is {total} {preview.currency}, but its refund amount {preview.refund_amount}."
+        )
+    return figures.disagreement(total, preview.currency, preview.refunds, asked_for=asked_for)
 
 
 def is_claim_closed_unpaid(tx: Transaction, held: Cancellation) -> bool:
