@@ -1,6 +1,6 @@
 """The gateway for tests: its settings, a client with a token, and cancellations brought to where a test needs them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -8,7 +8,8 @@ from uuid import UUID
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from shared.cancellations import await_refund, begin_step, finish_step
+from shared import calls, claims, clock
+from shared.cancellations import await_refund, begin_step, finish_step, park, pass_point_of_no_return
 from shared.config import WebSettings
 from shared.db import Database
 from shared.lifecycle import Step
@@ -61,6 +62,45 @@ class Gateway:
         found = self.accept(**more)
         bring_to_refund(self.database, UUID(found), total=total, currency=currency)
         return found
+
+    def parked_at_refund(self, **more: Any) -> str:
+        """Bring one to where nobody reported its refund in time."""
+        found = self.accept_previewed(**more)
+        with clock.travel(timedelta(hours=2)), self.database.transaction() as tx:
+            held = begin_step(tx, UUID(found), Step.REFUND)
+            assert held is not None
+            park(tx, held, "refund-not-reported", "No refund was reported within 14 days.")
+        return found
+
+    def parked_at_confirm(self, **more: Any) -> str:
+        """Bring one to where nobody knows whether its confirm arrived."""
+        found = self.accept_previewed(**more)
+        report = {"amount": "22.40", "currency": "EUR", "reference": "re_123"}
+        assert self.post(f"/{found}/refund", report).status_code == 200
+        self.call_and_park(found, Step.CONFIRM, "unknown", "outcome-unsettled", "Nobody can tell.")
+        return found
+
+    def parked_at_claim(self, **more: Any) -> str:
+        """Bring one to where its claim was refused."""
+        found = self.accept(journey="claim", **more)
+        with self.database.transaction() as tx:
+            held = begin_step(tx, UUID(found), Step.LOOK_UP)
+            assert held is not None
+            finish_step(tx, held, Step.LOOK_UP, "done by a test", claim_quote_id="q-1")
+        self.call_and_park(found, Step.CLAIM, "refused", "insurer-refused", "The claim was refused.")
+        return found
+
+    def call_and_park(self, cancellation_id: str, step: Step, outcome: str, slug: str, detail: str) -> None:
+        """Let a step make its call, which ends like this, and leave the rest to a person."""
+        with self.database.transaction() as tx:
+            held = begin_step(tx, UUID(cancellation_id), step)
+            assert held is not None
+            pass_point_of_no_return(tx, held)
+            if step is Step.CLAIM:
+                claims.open_claim(tx, held, claim_type_id="cfar")
+            call = calls.intend(tx, held, step, round_number=1, body={}, evidence={})
+            calls.record(tx, call, outcome)
+            park(tx, held, slug, detail)
 
     def row(self, cancellation_id: str) -> Cancellation:
         """Return the row as it is now."""

@@ -38,11 +38,28 @@ def read_raw() -> bytes:
 
 def read_json() -> Any:
     """Return the body as JSON, or raise Problem: 415, 413 or 400."""
+    _must_be_json_content()
+    return _parsed(read_raw())
+
+
+def read_json_or_nothing() -> Any:
+    """Return the body as JSON, None when there is none, whatever type it was announced with; else as `read_json`."""
+    raw = read_raw()
+    if not raw:
+        return None
+    _must_be_json_content()
+    return _parsed(raw)
+
+
+def _must_be_json_content() -> None:
     if request.mimetype != "application/json":
         raise Problem("not-json-content", "Send the body with Content-Type: application/json.")
+
+
+def _parsed(raw: bytes) -> Any:
     try:
         value = json.loads(
-            read_raw().decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_refuse, parse_float=_finite
+            raw.decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_refuse, parse_float=_finite
         )
     except RecursionError as error:
         raise _too_deep() from error

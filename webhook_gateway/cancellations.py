@@ -7,12 +7,12 @@ import structlog
 from flask import Blueprint, Response, jsonify, request, url_for
 from sqlalchemy.orm import Session
 
-from shared import caller_actions, cancellation_request, claims, intake
+from shared import caller_actions, cancellation_request, claims, intake, refund_report, resolutions
 from shared.cancellations import find
 from shared.models import Cancellation
 from shared.problems import Problem
-from webhook_gateway import auth, current, idempotency_key, listing, refunds, timeline
-from webhook_gateway.bodies import read_json
+from webhook_gateway import auth, current, idempotency_key, listing, resolving, timeline
+from webhook_gateway.bodies import read_json, read_json_or_nothing
 from webhook_gateway.resources import CancellationResource, shown
 
 blueprint = Blueprint("cancellations", __name__, url_prefix="/v1/cancellations")
@@ -52,7 +52,7 @@ def show(cancellation_id: UUID) -> Response:
 @blueprint.post("/<uuid:cancellation_id>/refund")
 def report_refund(cancellation_id: UUID) -> Response:
     """Take the partner's report; a refused one stays in the timeline."""
-    report = refunds.parse(read_json(), actor=auth.actor())
+    report = refund_report.parse(read_json(), actor=auth.actor())
     with current.database().transaction() as tx:
         _visible(tx.session, cancellation_id)
         verdict = caller_actions.report_refund(tx, cancellation_id, report)
@@ -74,8 +74,19 @@ def abort(cancellation_id: UUID) -> Response:
 def retry(cancellation_id: UUID) -> Response:
     """Let it go on at its step, now."""
     auth.require_operator()
+    note = resolving.parse_note(read_json_or_nothing())
     with current.database().transaction() as tx:
-        caller_actions.retry(tx, cancellation_id, actor=auth.actor())
+        caller_actions.retry(tx, cancellation_id, actor=auth.actor(), note=note)
+    return _shown_now(cancellation_id)
+
+
+@blueprint.post("/<uuid:cancellation_id>/resolve")
+def resolve(cancellation_id: UUID) -> Response:
+    """Carry out an operator's decision about one that waits for a person."""
+    auth.require_operator()
+    ruling = resolving.parse(read_json(), actor=auth.actor())
+    with current.database().transaction() as tx:
+        resolutions.resolve(tx, cancellation_id, ruling)
     return _shown_now(cancellation_id)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,10 +11,12 @@ import click
 
 from shared.lifecycle import ClaimWhen, Journey
 from shared.models import STATUSES
-from webhook_gateway import display
+from shared.resolutions import Resolution
+from webhook_gateway import cli_bodies, display
 from webhook_gateway.api_client import Api, Misuse, Refused, Unreachable
 
 POLL_SECONDS = 1.0
+ENDED_BADLY = {"rejected", "needs_review", "aborted", "closed"}
 _ROOT = "/v1/cancellations"
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the service's answer as JSON.")
@@ -61,19 +63,28 @@ def with_api(command: Callable[..., None]) -> Callable[..., None]:
     "--quote", "quotes", multiple=True, metavar="ID", help="A policy to cancel; repeat for more. Default: all."
 )
 @click.option("--reason", help="Why; sent with each --quote.")
-@click.option("--refund-mode", type=click.Choice(["wait", "skip"]), help="Whether a refund report is waited for.")
+@click.option(
+    "--refund-mode",
+    type=click.Choice(["wait", "call", "skip"]),
+    help="Wait for a refund report, have the service call REFUND_URL, or go straight on.",
+)
+@click.option(
+    "--refund-required/--no-refund-required", default=None, help="Passed on to XCover. Default: nothing is said."
+)
 @click.option("--claim", is_flag=True, help="Submit a CFAR claim too.")
 @click.option("--claim-quote", metavar="ID", help="The policy to claim (implies --claim).")
 @click.option("--claim-type", metavar="ID", help="The claim type (implies --claim).")
 @click.option("--when", type=click.Choice([when.value for when in ClaimWhen]), help="When to claim (implies --claim).")
 @click.option("--key", help="The idempotency key; give the same one to repeat a request. Default: a new one, printed.")
 @click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="Kept with the cancellation; repeat for more.")
-@click.option("--wait", is_flag=True, help="Wait until it has ended or waits for someone.")
+@click.option(
+    "--wait", is_flag=True, help="Wait until it has ended or waits for someone; exit code 1 unless all is well."
+)
 @as_json
 @with_api
 def cancel(api: Api, *, key: str | None, wait: bool, as_json: bool, **asked: Any) -> None:
     """Cancel BOOKING."""
-    body = _request(**asked)
+    body = cli_bodies.request(**asked)
     key = key or f"cfar-{uuid4()}"
     click.echo(f"Idempotency-Key: {key}", err=True)
     try:
@@ -84,7 +95,7 @@ def cancel(api: Api, *, key: str | None, wait: bool, as_json: bool, **asked: Any
         click.echo(f"Accepted: {item['id']}", err=True)
         item = _waited_for(api, item)
     _print_one(item, as_json=as_json)
-    if wait and item["status"] in {"rejected", "needs_review", "aborted"}:
+    if wait and item["status"] in ENDED_BADLY:
         click.get_current_context().exit(1)
 
 
@@ -144,11 +155,50 @@ def abort(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
 
 @main.command()
 @cancellation_id
+@click.option("--note", help="Why; stays in the timeline.")
 @as_json
 @with_api
-def retry(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
+def retry(api: Api, *, cancellation_id: UUID, note: str | None, as_json: bool) -> None:
     """Let one that needs review or waits go on now (operators)."""
-    _print_one(api.post(f"{_ROOT}/{cancellation_id}/retry"), as_json=as_json)
+    body = {"note": note} if note is not None else None
+    _print_one(api.post(f"{_ROOT}/{cancellation_id}/retry", body), as_json=as_json)
+
+
+class _ResolutionChoice(click.Choice[str]):
+    """Takes not-done too."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(value.replace("-", "_"), param, ctx)
+
+
+@main.command()
+@cancellation_id
+@click.argument("resolution", type=_ResolutionChoice([resolution.value for resolution in Resolution]))
+@click.option("--note", required=True, help="Why; stays in the timeline with who.")
+@click.option(
+    "--evidence",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What shows it (amount, currency, reference, claim_reference, claim_id, text or your own); repeat for more.",
+)
+@click.option(
+    "--claim-fields",
+    type=click.File(encoding="utf-8"),
+    metavar="FILE|-",
+    help="amend: the section fields, a JSON list.",
+)
+@click.option("--language", help="amend: the claim's language.")
+@click.option("--claim-type", metavar="ID", help="amend: the claim type.")
+@click.option("--free-policies", is_flag=True, help="close: let others cancel or claim its policies.")
+@as_json
+@with_api
+def resolve(api: Api, *, cancellation_id: UUID, as_json: bool, **decided: Any) -> None:
+    """Decide about one that waits for a person (operators).
+
+    done: the step did happen, as the evidence shows. not-done: it did not; a new key is allowed.
+    amend: claim again with other fields. close: it ends here.
+    """
+    _print_one(api.post(f"{_ROOT}/{cancellation_id}/resolve", cli_bodies.resolution(**decided)), as_json=as_json)
 
 
 @main.command()
@@ -162,45 +212,6 @@ def events(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
         _print_json(found)
     else:
         display.show_events(display.terminal(), found["items"])
-
-
-def _request(
-    *,
-    booking: str,
-    journey: str | None,
-    quotes: Sequence[str],
-    reason: str | None,
-    refund_mode: str | None,
-    claim: bool,
-    claim_quote: str | None,
-    claim_type: str | None,
-    when: str | None,
-    metadata: Sequence[str],
-) -> dict[str, Any]:
-    """Build the body; what was not asked for is left out, so that the service's defaults apply."""
-    if reason and not quotes:
-        raise click.UsageError("--reason belongs to the policies named with --quote.")
-    terms = {name: value for name, value in _claim_terms(claim_quote, claim_type, when).items() if value}
-    body: dict[str, Any] = {
-        "booking_id": booking,
-        "journey": journey,
-        "quotes": [{"id": quote, **({"reason_for_cancellation": reason} if reason else {})} for quote in quotes],
-        "refund": {"mode": refund_mode} if refund_mode else None,
-        "metadata": dict(_name_and_value(pair) for pair in metadata),
-    }
-    asked = {name: value for name, value in body.items() if value}
-    return {**asked, "claim": terms} if claim or terms else asked
-
-
-def _claim_terms(quote_id: str | None, claim_type_id: str | None, when: str | None) -> dict[str, str | None]:
-    return {"quote_id": quote_id, "claim_type_id": claim_type_id, "when": when}
-
-
-def _name_and_value(pair: str) -> tuple[str, str]:
-    name, equals, value = pair.partition("=")
-    if not name or not equals:
-        raise click.UsageError(f"--metadata takes NAME=VALUE, not {pair!r}.")
-    return name, value
 
 
 def _waited_for(api: Api, item: dict[str, Any]) -> dict[str, Any]:

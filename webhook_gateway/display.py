@@ -1,133 +1,152 @@
-"""How the command line shows answers to people. Knows no HTTP."""
+"""How the command line shows cancellations to people. Knows no HTTP."""
 
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from webhook_gateway.display_hints import hints
+from webhook_gateway.display_timeline import show_events
+from webhook_gateway.plain_text import plain, plain_text
+
+__all__ = ["show_events", "show_list", "show_one", "terminal"]
 
 COLOURS = {
     "completed": "green", "in_progress": "cyan", "awaiting_refund": "yellow", "awaiting_premium_refund": "yellow",
     "needs_review": "bold red", "rejected": "red", "aborted": "dim", "closed": "dim",
 }  # fmt: skip
 NARROWEST = 120
-_REFUND_HINT = "cfar refund {id} --amount {total_refund} --currency {currency} --reference <your payment's name>"
+"""Columns of what is no terminal, and of a list, whose columns must keep their form: a narrower screen wraps them."""
+MOST_ERRORS = 5
+_UNDER_WAY = {"in_progress", "awaiting_refund", "needs_review"}
+_MODES = {"wait": "the caller reports it", "call": "the caller's endpoint is asked to pay", "skip": "nobody is asked"}
 
 
 def terminal() -> Console:
-    """Return the terminal, at least so wide that a table's columns keep their form; a narrower one wraps the lines."""
-    console = Console()
-    console.width = max(console.width, NARROWEST)
+    """Return the terminal; what is written to a file or a pipe gets room."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, NARROWEST)
     return console
 
 
 def show_list(console: Console, page: dict[str, Any]) -> None:
     """Print a page of cancellations."""
+    console.width = max(console.width, NARROWEST)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("id", "booking", "status", "next", "refund", "created"):
+    for heading in ("id", "booking", "status", "next", "refund", "created (UTC)"):
         table.add_column(heading, no_wrap=True, overflow="fold")
     for item in page["items"]:
         table.add_row(
-            item["id"], escape(item["booking_id"]), _status(item["status"]), item["next_step"] or "", _total(item),
+            item["id"], plain(item["booking_id"]), _status(item["status"]), item["next_step"] or "", _total(item),
             _short_time(item["created_at"]),
         )  # fmt: skip
     console.print(table if page["items"] else "Nothing found.")
     if page["next_cursor"]:
-        console.print(f"[dim]more: --cursor {page['next_cursor']}[/dim]", soft_wrap=True)
+        console.print(Text(f"more: --cursor {page['next_cursor']}", "dim"), soft_wrap=True)
 
 
 def show_one(console: Console, item: dict[str, Any], events: list[dict[str, Any]] | None = None) -> None:
     """Print one cancellation's story."""
-    console.print(
-        f"[bold]{escape(item['booking_id'])}[/bold]  {_status(item['status'])}  [dim]{item['id']}[/dim]", soft_wrap=True
-    )
+    title = Text.assemble((f"{plain_text(item['booking_id'])}  ", "bold"), _status(item["status"]))
+    console.print(title.append(f"  {item['id']}", "dim"), soft_wrap=True)
     console.print(_facts(item))
+    told = hints(item, events or [])
+    if item["problem"] or told:
+        console.print()
     if item["problem"]:
-        document = item["problem"]
-        console.print(
-            f"[red]{escape(str(document.get('title')))}[/red]: {escape(str(document.get('detail')))}", soft_wrap=True
-        )
-    if item["status"] == "awaiting_refund" and item["preview"]:
-        hint = _REFUND_HINT.format(id=item["id"], **item["preview"])
-        console.print(f"Refund the customer, then: [bold]{escape(hint)}[/bold]", soft_wrap=True)
+        _show_problem(console, item["problem"])
+    for said, command in told:
+        _show_hint(console, plain_text(said), plain_text(command))
     if events is not None:
         console.print()
         show_events(console, events)
 
 
-def show_events(console: Console, events: list[dict[str, Any]]) -> None:
-    """Print a timeline."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("when", no_wrap=True)
-    table.add_column("what", no_wrap=True)
-    table.add_column("", overflow="fold")
-    for event in events:
-        what, said = _described(event)
-        table.add_row(f"[dim]{_short_time(event['at'])}[/dim]", escape(what), escape(said))
-    console.print(table)
+def _show_problem(console: Console, document: dict[str, Any]) -> None:
+    title, detail = plain_text(document.get("title") or "Problem"), plain(document.get("detail") or "")
+    console.print(Text.assemble((title, "red"), ": ", detail))
+    errors = document.get("errors")
+    for error in errors[:MOST_ERRORS] if isinstance(errors, list) else []:
+        console.print(plain(f"  {error.get('field') or 'the body'}: {error.get('problem')}"))
+
+
+def _show_hint(console: Console, said: str, command: str) -> None:
+    """Print what may be done; a command stays in one line, so that it can be copied."""
+    if not command:
+        console.print(Text(said))
+        return
+    fits = len(said) + 1 + len(command) <= console.width
+    console.print(Text.assemble(said, " " if fits else "\n  ", (command, "bold")), soft_wrap=True)
 
 
 def _facts(item: dict[str, Any]) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
+    grid.add_row("journey", plain(item["journey"]))
+    grid.add_row("steps", _steps(item))
     for name, value in _named_facts(item):
         if value:
-            grid.add_row(name, escape(value))
+            grid.add_row(name, plain(value))
     return grid
 
 
+def _steps(item: dict[str, Any]) -> Text:
+    """Return the whole journey: done, next, and the rest."""
+    shown = Text()
+    for step in item["steps"]:
+        if step in item["done_steps"]:
+            shown.append(f"✓ {step}  ", "green")
+        elif step == item["next_step"]:
+            shown.append(f"→ {step}  ", "bold")
+        else:
+            shown.append(f"{step}  ", "dim")
+    shown.rstrip()
+    return shown
+
+
 def _named_facts(item: dict[str, Any]) -> list[tuple[str, str]]:
-    preview, refund, claim = item["preview"], item["refund"], item["claim"]
-    previewed = (
-        f"{_total(item)} refund, to be confirmed before {_short_time(preview['confirm_before'])}" if preview else ""
-    )
-    reported = (
-        f", {refund['amount']} {refund['currency']} reported as {refund['reference']}" if refund["reported_at"] else ""
-    )
-    claimed = " ".join(part for part in (claim["reference"], claim["status"], *claim["milestones"]) if part)
+    claim, next_try = item["claim"], _short_time(item["next_attempt_at"])
     return [
-        ("journey", item["journey"]),
-        (
-            "steps",
-            " → ".join(
-                [*(f"✓ {step}" for step in item["done_steps"]), *([item["next_step"]] if item["next_step"] else [])]
-            ),
-        ),
-        ("policies", ", ".join(quote["id"] for quote in item["quotes"])),
-        ("preview", previewed),
-        ("refund", f"{refund['mode']}{reported}"),
-        ("claim", claimed),
-        (
-            "next try",
-            f"{_short_time(item['next_attempt_at'])} (try {item['attempts'] + 1})" if item["next_attempt_at"] else "",
-        ),
+        ("policies", ", ".join(_policy(quote) for quote in item["quotes"])),
+        ("to refund", _previewed(item)),
+        ("refund", _refund(item)),
+        ("claim", " ".join(part for part in (claim["reference"], claim["status"], *claim["milestones"]) if part)),
+        ("next try", f"{next_try} UTC (try {item['attempts'] + 1})" if next_try else ""),
         ("key", item["idempotency_key"]),
-        ("metadata", ", ".join(f"{name}={value}" for name, value in item["metadata"].items())),
-        ("created", _short_time(item["created_at"])),
-        ("completed", _short_time(item["completed_at"])),
+        ("metadata", ", ".join(f"{name}={plain_text(value)}" for name, value in item["metadata"].items())),
+        ("created", f"{_short_time(item['created_at'])} UTC"),
+        ("completed", f"{_short_time(item['completed_at'])} UTC" if item["completed_at"] else ""),
     ]
 
 
-def _described(event: dict[str, Any]) -> tuple[str, str]:
-    if event["kind"] == "call":
-        doubt = ", in doubt" if event["is_doubtful"] else ""
-        answer = f", answered {event['answer_status']}" if event["answer_status"] else ""
-        return (
-            f"call {event['step']}",
-            f"{event['outcome']}{answer}{doubt}; sent {event['attempts']} time(s), key {event['key']}",
-        )
-    if event["kind"] == "webhook":
-        said = " / ".join(part for part in (event["category"], event["status_name"]) if part)
-        return f"webhook {event['event'] or ''}".strip(), f"{said}: {event['verdict'] or 'not handled yet'}"
-    what = " ".join(part for part in (event["event"], event["from_step"]) if part)
-    is_told = event["to_status"] in {event["from_status"], event["event"]}
-    return what if is_told else f"{what} → {event['to_status']}", f"{event['reason']} ({event['actor']})"
+def _policy(quote: dict[str, Any]) -> str:
+    reason = quote["reason_for_cancellation"]
+    return f"{quote['id']} ({reason})" if reason else str(quote["id"])
 
 
-def _status(status: str) -> str:
-    colour = COLOURS.get(status, "white")
-    return f"[{colour}]{escape(status)}[/{colour}]"
+def _previewed(item: dict[str, Any]) -> str:
+    """Return what the insurer says is refunded; `cancel_now` has nothing to confirm."""
+    before = item["preview"]["confirm_before"] if item["preview"] else None
+    is_open = before and item["status"] in _UNDER_WAY and "confirm" not in item["done_steps"]
+    return f"{_total(item)}, to be confirmed before {_short_time(before)} UTC" if is_open else _total(item)
+
+
+def _refund(item: dict[str, Any]) -> str:
+    refund = item["refund"]
+    if refund["reported_at"]:
+        at = _short_time(refund["reported_at"])
+        paid = f"{refund['amount']} {refund['currency']} as {refund['reference']}"
+        return f"{refund['mode']}: {paid}, reported {at} UTC"
+    if "refund" not in item["steps"]:
+        return ""
+    return f"{refund['mode']}: {_MODES.get(refund['mode'], '')}"
+
+
+def _status(status: str) -> Text:
+    return Text(status, COLOURS.get(status, "white"))
 
 
 def _total(item: dict[str, Any]) -> str:

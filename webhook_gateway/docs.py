@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template_string, request
 
 from webhook_gateway.openapi import document, problem_table
-from webhook_gateway.openapi_paths import EXAMPLE_REQUEST
+from webhook_gateway.openapi_examples import BOOKING
 
 blueprint = Blueprint("docs", __name__)
 
@@ -43,7 +43,10 @@ def _route(method: str, path: str, said: dict[str, Any]) -> dict[str, Any]:
         "needs": [name for scheme in said.get("security", []) for name in scheme],
         "parameters": said.get("parameters", []),
         "takes": _schema_name(content.get("schema", {})),
-        "example": json.dumps(content["example"], indent=2) if "example" in content else None,
+        "examples": [
+            {"summary": shown["summary"], "body": json.dumps(shown["value"], indent=2)}
+            for shown in content.get("examples", {}).values()
+        ],
         "answers": [_shown_answer(status, answer) for status, answer in said["responses"].items()],
     }
 
@@ -64,7 +67,7 @@ def _schema_name(schema: dict[str, Any]) -> str | None:
 
 
 def _curl(address: str) -> str:
-    body = json.dumps({"booking_id": EXAMPLE_REQUEST["booking_id"]})
+    body = json.dumps({"booking_id": BOOKING})
     lines = (
         f"curl -i {address}v1/cancellations",
         '-H "Authorization: Bearer $CFAR_TOKEN"',
@@ -134,7 +137,7 @@ th { color: var(--soft); font-weight: 600; font-size: .85rem; }
 {% endfor %}</table></div>
 {% endif %}
 {% if route.takes %}<p>Body: <a href="#{{ route.takes }}">{{ route.takes }}</a></p>{% endif %}
-{% if route.example %}<pre>{{ route.example }}</pre>{% endif %}
+{% for example in route.examples %}<p class="soft">{{ example.summary }}:</p><pre>{{ example.body }}</pre>{% endfor %}
 <div class="scroll"><table><tr><th>Answers</th><th></th></tr>
 {% for answer in route.answers %}<tr><td><code>{{ answer.status }}</code></td><td>
 {% for name in answer.problems %}<a href="#{{ name }}">{{ name }}</a>{{ "" if loop.last else ", " }}

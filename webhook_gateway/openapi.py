@@ -12,8 +12,9 @@ from pydantic.json_schema import models_json_schema
 
 from shared.cancellation_request import CancellationRequest
 from shared.problems import problem, slugs
+from shared.refund_report import RefundReportBody
 from webhook_gateway.openapi_paths import paths
-from webhook_gateway.refunds import RefundReportBody
+from webhook_gateway.resolving import ResolutionBody, RetryBody
 from webhook_gateway.resources import CancellationList, CancellationResource, Timeline
 
 INTRODUCTION = (
@@ -72,7 +73,9 @@ def problem_table() -> list[dict[str, Any]]:
 
 
 def _schemas() -> dict[str, Any]:
-    takes: list[tuple[type[BaseModel], Any]] = [(CancellationRequest, "validation"), (RefundReportBody, "validation")]
+    takes: list[tuple[type[BaseModel], Any]] = [
+        (model, "validation") for model in (CancellationRequest, RefundReportBody, ResolutionBody, RetryBody)
+    ]
     answers: list[tuple[type[BaseModel], Any]] = [
         (model, "serialization") for model in (CancellationResource, CancellationList, Timeline)
     ]

@@ -3,16 +3,8 @@
 from typing import Any
 
 from shared.problems import problem
+from webhook_gateway import openapi_examples as examples
 from webhook_gateway.listing import ListQuery
-
-EXAMPLE_REQUEST: dict[str, Any] = {
-    "booking_id": "8WD8Y-LTEKE-INS",
-    "journey": "cancel",
-    "quotes": [{"id": "201eb11b-4494-40e8-97fa-e107c76501bf", "reason_for_cancellation": "No longer travelling"}],
-    "refund": {"mode": "wait"},
-    "metadata": {"order": "A-1001"},
-}
-EXAMPLE_REFUND = {"amount": "22.40", "currency": "EUR", "reference": "re_123"}
 
 _JSON = "application/json"
 _ID = {
@@ -37,6 +29,7 @@ _TOKEN = {
     "description": "The opaque token of one claim's own address",
 }
 _ALWAYS = ("unauthorized", "internal-error", "unavailable")
+_SWITCHED_OFF = ("claims-disabled", "refund-call-disabled")
 _BODY = ("not-json", "body-too-large", "not-json-content", "invalid-request")
 
 
@@ -54,12 +47,12 @@ def _collection() -> dict[str, Any]:
                 "Hand over a cancellation",
                 "Only `booking_id` is required. The same key with the same body shows the same cancellation again.",
                 parameters=[_KEY],
-                body=("CancellationRequest", EXAMPLE_REQUEST),
+                body=("CancellationRequest", examples.REQUESTS),
                 answers={
                     "202": created,
                     "200": _answer("The key was used before with this body", "CancellationResource"),
                 },
-                refusals=("idempotency-key-missing", *_BODY, "idempotency-key-reused", "claims-disabled"),
+                refusals=("idempotency-key-missing", *_BODY, "idempotency-key-reused", *_SWITCHED_OFF),
             ),
             "get": _operation(
                 "List cancellations, newest first",
@@ -105,7 +98,7 @@ def _actions() -> dict[str, Any]:
                 "Report that the customer has been refunded",
                 "Must equal the previewed refund. Repeating a report is harmless; a refused one stays in the timeline.",
                 parameters=[_ID],
-                body=("RefundReportBody", EXAMPLE_REFUND),
+                body=("RefundReportBody", examples.REFUNDS),
                 answers={"200": resource, "202": stored},
                 refusals=("not-found", *_BODY, *mismatches),
             )
@@ -122,13 +115,28 @@ def _actions() -> dict[str, Any]:
         "/v1/cancellations/{id}/retry": {
             "post": _operation(
                 "Let it go on now (operators)",
-                "Takes one that needs review up again at its step, or skips a wait. Never a new key.",
+                "Takes one that needs review up again at its step, or skips a wait; never a new key. Needs no body.",
                 parameters=[_ID],
+                body=("RetryBody", examples.RETRIES),
+                is_body_required=False,
                 answers={"200": resource},
-                refusals=("operators-only", "not-found", "nothing-to-retry"),
+                refusals=("operators-only", "not-found", *_BODY, "nothing-to-retry"),
             )
         },
+        "/v1/cancellations/{id}/resolve": {"post": _resolving(resource)},
     }
+
+
+def _resolving(resource: dict[str, Any]) -> dict[str, Any]:
+    return _operation(
+        "Decide about one that waits for a person (operators)",
+        "`done`: the step did happen, as the evidence shows. `not_done`: it did not, so a new key is allowed. `amend`: "
+        "claim again with other fields. `close`: it ends here. The timeline keeps who, why, the evidence, the problem.",
+        parameters=[_ID],
+        body=("ResolutionBody", examples.RESOLUTIONS),
+        answers={"200": resource},
+        refusals=("operators-only", "not-found", *_BODY, "nothing-to-resolve", "evidence-missing", "refund-mismatch"),
+    )
 
 
 def _webhooks() -> dict[str, Any]:
@@ -178,7 +186,8 @@ def _operation(
     answers: dict[str, Any],
     refusals: tuple[str, ...],
     parameters: list[dict[str, Any]],
-    body: tuple[str, dict[str, Any]] | None = None,
+    body: tuple[str, examples.Examples] | None = None,
+    is_body_required: bool = True,
 ) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": summary,
@@ -187,9 +196,9 @@ def _operation(
         "parameters": parameters,
     }
     if body is not None:
-        schema, example = body
-        content = {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}
-        operation["requestBody"] = {"required": True, "content": {_JSON: content}}
+        schema, shown = body
+        content = {"schema": {"$ref": f"#/components/schemas/{schema}"}, "examples": shown}
+        operation["requestBody"] = {"required": is_body_required, "content": {_JSON: content}}
     operation["responses"] = {**answers, **_refusals((*refusals, *_ALWAYS))}
     return operation
 

@@ -42,7 +42,13 @@ class Preview(Shown):
 class Refund(Shown):
     """Who pays the customer back, and what was reported."""
 
-    mode: str
+    mode: Annotated[
+        str,
+        Field(
+            description="wait: the caller reports it; call: the caller's endpoint is asked to pay; skip: nobody is",
+            json_schema_extra={"enum": ["wait", "call", "skip"]},
+        ),
+    ]
     amount: Amount | None
     currency: Currency | None
     reference: str | None
@@ -68,6 +74,7 @@ class CancellationResource(Shown):
     booking_id: str
     journey: str
     status: Annotated[str, Field(json_schema_extra={"enum": list(STATUSES)})]
+    steps: Annotated[list[str], Field(description="The journey, in its order; frozen once the booking is looked up")]
     done_steps: list[str]
     next_step: Annotated[str | None, Field(json_schema_extra={"enum": [*STEPS, None]})]
     quotes: list[Quote]
@@ -153,6 +160,7 @@ def shown(row: Cancellation, claim: Claim | None) -> CancellationResource:
         booking_id=row.booking_id,
         journey=row.journey,
         status=row.status,
+        steps=list(row.steps),
         done_steps=list(row.done_steps),
         next_step=row.next_step,
         quotes=[

@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared import calls, claims
-from shared.cancellations import begin_step, park, postpone
+from shared.cancellations import await_premium_refund, begin_step, finish_step, park, postpone
 from shared.lifecycle import Step, TaskName
-from tests.gateway import OPERATOR, OTHER, WEBHOOK_KEYS, Gateway
+from tests.gateway import OPERATOR, OTHER, URL, WEBHOOK_KEYS, Gateway, bearer
 from tests.recording import RecordingDatabase
 
 REPORT = {"amount": "22.40", "currency": "EUR", "reference": "re_123"}
@@ -149,6 +149,85 @@ def test_only_operators_retry(gateway: Gateway) -> None:
     assert (refused.status_code, refused.get_json()["type"]) == (403, "/problems/operators-only")
     assert (taken.status_code, taken.get_json()["status"], taken.get_json()["problem"]) == (200, "in_progress", None)
     assert gateway.get(f"/{accepted}/events").get_json()["items"][-1]["actor"] == "operator:anna"
+
+
+def test_the_note_of_a_retry_stays_in_the_timeline_with_who(gateway: Gateway) -> None:
+    accepted = gateway.accept()
+    park_it(gateway, accepted)
+
+    answer = gateway.post(f"/{accepted}/retry", {"note": "ticket 4711"}, token=OPERATOR)
+
+    last = gateway.get(f"/{accepted}/events").get_json()["items"][-1]
+    assert (answer.status_code, last["event"], last["actor"]) == (200, "retried", "operator:anna")
+    assert last["reason"] == "taken up again by an operator: ticket 4711"
+
+
+@pytest.mark.parametrize("content_type", [None, "application/json", "application/x-www-form-urlencoded", "text/plain"])
+def test_a_retry_needs_no_body_whatever_type_it_announces(gateway: Gateway, content_type: str | None) -> None:
+    accepted = gateway.accept()
+
+    answer = gateway.client.post(
+        f"{URL}/{accepted}/retry", data=b"", content_type=content_type, headers=bearer(OPERATOR)
+    )
+
+    assert answer.status_code == 200
+    last = gateway.get(f"/{accepted}/events").get_json()["items"][-1]
+    assert last["reason"] == "its wait was skipped by an operator"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "slug"),
+    [
+        ({"json": {}}, 200, None),
+        ({"json": {"note": None}}, 200, None),
+        ({"json": {"note": ""}}, 422, "invalid-request"),
+        ({"json": {"note": "a\nb"}}, 422, "invalid-request"),
+        ({"json": {"note": "x" * 2001}}, 422, "invalid-request"),
+        ({"json": {"why": "x"}}, 422, "invalid-request"),
+        ({"json": ["x"]}, 422, "invalid-request"),
+        ({"data": "null", "content_type": "application/json"}, 200, None),
+        ({"data": "{", "content_type": "application/json"}, 400, "not-json"),
+        ({"data": "note=x", "content_type": "application/x-www-form-urlencoded"}, 415, "not-json-content"),
+    ],
+)
+def test_a_body_of_a_retry_is_read_as_strictly_as_any(
+    gateway: Gateway, sent: dict[str, Any], status: int, slug: str | None
+) -> None:
+    accepted = gateway.accept()
+
+    answer = gateway.client.post(f"{URL}/{accepted}/retry", headers=bearer(OPERATOR), **sent)
+
+    assert answer.status_code == status
+    assert slug is None or answer.get_json()["type"] == f"/problems/{slug}"
+
+
+def test_one_that_waits_for_others_shows_no_next_try(gateway: Gateway) -> None:
+    reported, claimed = (
+        gateway.accept_previewed(key="a"),
+        gateway.accept(key="b", journey="claim_then_cancel", refund={"mode": "skip"}),
+    )
+    for step in (Step.LOOK_UP, Step.CLAIM):
+        with gateway.database.transaction() as tx:
+            held = begin_step(tx, UUID(claimed), step)
+            assert held is not None
+            finish_step(tx, held, step, "done by a test")
+    with gateway.database.transaction() as tx:
+        held = begin_step(tx, UUID(claimed), Step.AWAIT_PREMIUM_REFUND)
+        assert held is not None
+        await_premium_refund(tx, held, "waits", seconds=60)
+
+    shown = [gateway.get(f"/{found}").get_json() for found in (reported, claimed)]
+
+    assert [item["status"] for item in shown] == ["awaiting_refund", "awaiting_premium_refund"]
+    assert [item["next_attempt_at"] for item in shown] == [None, None]
+    assert shown[1]["steps"] == ["look_up", "claim", "await_premium_refund", "preview", "refund", "confirm"]
+    assert shown[1]["refund"]["mode"] == "skip"
+
+
+def test_a_refund_that_is_asked_for_is_shown_as_that(database: RecordingDatabase) -> None:
+    gateway = Gateway(database, refund_url="https://shop.example/refund")
+
+    assert gateway.get(f"/{gateway.accept(refund={'mode': 'call'})}").get_json()["refund"]["mode"] == "call"
 
 
 def test_retry_without_anything_to_retry_is_refused(gateway: Gateway) -> None:

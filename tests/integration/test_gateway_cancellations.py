@@ -52,6 +52,7 @@ def test_the_resource_has_exactly_the_promised_members(gateway: Gateway) -> None
         "booking_id": BOOKING,
         "journey": "cancel_and_claim",
         "status": "awaiting_refund",
+        "steps": ["look_up", "preview", "refund", "confirm", "claim"],
         "done_steps": ["look_up", "preview"],
         "next_step": "refund",
         "quotes": [{"id": "q-1", "reason_for_cancellation": None}],

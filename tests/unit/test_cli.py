@@ -1,49 +1,31 @@
 """The command line, against the real app on a file."""
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import click.testing
 import httpx
 import pytest
-import structlog.testing
+from sqlalchemy import update
 
+from shared.db import now_plus
+from shared.lifecycle import Journey
+from shared.models import Cancellation
 from tests.gateway import BOOKING, OPERATOR, SHOP, Gateway
-from tests.recording import RecordingDatabase
-from webhook_gateway import api_client, cli, display
+from tests.terminal import Terminal, on_a_file
+from webhook_gateway import api_client, cli
 from webhook_gateway.api_client import Api
 
 NEW_KEY = "Idempotency-Key: cfar-"
 
 
-class Terminal:
-    """Runs `cfar` as a caller whose service is the app."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-
-    def run(self, *arguments: str, token: str = SHOP) -> click.testing.Result:
-        transport = httpx.WSGITransport(app=self.gateway.app)
-        api = Api("http://cfar", token, transport=transport)
-        with structlog.testing.capture_logs():  # the service's own, which would mix with what the command prints
-            return click.testing.CliRunner().invoke(cli.main, arguments, obj=api)
-
-    def cancel(self, *arguments: str) -> str:
-        result = self.run("cancel", BOOKING, "--json", *arguments)
-        assert result.exit_code == 0, result.stderr
-        return str(json.loads(result.stdout)["id"])
-
-
 @pytest.fixture
 def terminal(sqlite_template: Path, tmp_path: Path) -> Iterator[Terminal]:
-    shutil.copy(sqlite_template, tmp_path / "cfar.db")
-    database = RecordingDatabase(f"sqlite:///{tmp_path}/cfar.db")
-    yield Terminal(Gateway(database))
-    database.close()
+    with on_a_file(sqlite_template, tmp_path) as opened:
+        yield opened
 
 
 def test_cancel_prints_its_new_key_before_anything_else(terminal: Terminal) -> None:
@@ -58,6 +40,7 @@ def test_cancel_prints_its_new_key_before_anything_else(terminal: Terminal) -> N
 def test_every_option_of_cancel_reaches_the_request(terminal: Terminal) -> None:
     found = terminal.cancel(
         "--journey", "cancel_and_claim", "--quote", "q-1", "--quote", "q-2", "--reason", "Ill", "--refund-mode", "skip",
+        "--no-refund-required",
         "--claim-quote", "q-3", "--claim-type", "cfar-2", "--when", "after_confirm", "--key", 'a-"key"',
         "--metadata", "order=A=1", "--metadata", "note=",
     )  # fmt: skip
@@ -66,6 +49,7 @@ def test_every_option_of_cancel_reaches_the_request(terminal: Terminal) -> None:
     assert row.idempotency_key == 'a-"key"'
     assert row.quotes == [{"id": quote, "reason_for_cancellation": "Ill"} for quote in ("q-1", "q-2")]
     assert (row.refund_mode, row.metadata_) == ("skip", {"order": "A=1", "note": ""})
+    assert row.request["refund_required"] is False
     assert {name: row.request["claim"][name] for name in ("quote_id", "claim_type_id", "when")} == {
         "quote_id": "q-3",
         "claim_type_id": "cfar-2",
@@ -77,6 +61,27 @@ def test_claim_alone_asks_for_a_claim_with_the_services_defaults(terminal: Termi
     assert terminal.gateway.row(terminal.cancel("--claim")).journey == "cancel_and_claim"
 
 
+@pytest.mark.parametrize(("option", "sent"), [((), None), (("--refund-required",), True)])
+def test_whether_a_refund_is_required_is_passed_on_only_when_said(
+    terminal: Terminal, option: tuple[str, ...], sent: bool | None
+) -> None:
+    assert terminal.gateway.row(terminal.cancel(*option)).request["refund_required"] is sent
+
+
+@pytest.mark.parametrize("journey", list(Journey))
+def test_every_journey_can_be_asked_for(terminal: Terminal, journey: Journey) -> None:
+    mode = ("--refund-mode", "skip") if journey is Journey.CLAIM_THEN_CANCEL else ()
+
+    assert terminal.gateway.row(terminal.cancel("--journey", journey.value, *mode)).journey == journey
+
+
+def test_a_refund_can_be_asked_of_the_callers_endpoint(terminal: Terminal) -> None:
+    asking = Terminal(Gateway(terminal.gateway.database, refund_url="https://shop.example/refund"))
+
+    assert asking.gateway.row(asking.cancel("--refund-mode", "call")).refund_mode == "call"
+    assert "refund-call-disabled" in terminal.run("cancel", BOOKING, "--refund-mode", "call", "--json").stdout
+
+
 def test_the_same_key_shows_the_same_cancellation(terminal: Terminal) -> None:
     assert terminal.cancel("--key", "k") == terminal.cancel("--key", "k")
 
@@ -86,6 +91,8 @@ def test_the_same_key_shows_the_same_cancellation(terminal: Terminal) -> None:
     [
         ("cancel",),
         ("cancel", BOOKING, "--metadata", "novalue"),
+        ("cancel", BOOKING, "--metadata", "a=1", "--metadata", "a=2"),
+        ("cancel", BOOKING, "--refund-mode", "never"),
         ("cancel", BOOKING, "--reason", "without a policy"),
         ("cancel", BOOKING, "--key", "a b"),
         ("cancel", BOOKING, "--key", "a\n"),
@@ -149,7 +156,14 @@ def test_show_tells_the_story_and_how_to_report_the_refund(terminal: Terminal) -
     result = terminal.run("show", found)
 
     assert result.exit_code == 0
-    for said in (BOOKING, "awaiting_refund", "✓ look_up → ✓ preview → refund", "22.40 EUR", "accepted", "order=A-1001"):
+    for said in (
+        BOOKING,
+        "awaiting_refund",
+        "✓ look_up  ✓ preview  → refund  confirm",
+        "22.40 EUR",
+        "accepted",
+        "order=A-1001",
+    ):
         assert said in result.stdout, result.stdout
     assert f"cfar refund {found} --amount 22.40 --currency EUR" in result.stdout.replace("\n", " ")
 
@@ -193,27 +207,27 @@ def test_markup_in_what_callers_sent_is_printed_as_it_is(terminal: Terminal) -> 
     assert "note=[bold]x[/nothing]" in terminal.run("show", found).stdout
 
 
-def test_wait_ends_when_it_ended_badly(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    def abort_meanwhile(_seconds: float) -> None:
-        (row,) = terminal.gateway.get("").get_json()["items"]
-        terminal.gateway.post(f"/{UUID(row['id'])}/abort")
+@pytest.mark.parametrize(
+    ("status", "exit_code"),
+    [
+        ("aborted", 1), ("rejected", 1), ("needs_review", 1), ("closed", 1), ("completed", 0), ("awaiting_refund", 0),
+        ("awaiting_premium_refund", 0),
+    ],
+)  # fmt: skip
+def test_waiting_stops_when_nothing_more_happens_by_itself_and_says_whether_all_is_well(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, status: str, exit_code: int
+) -> None:
+    naps: list[float] = []
 
-    monkeypatch.setattr(time, "sleep", abort_meanwhile)
+    def becomes(seconds: float) -> None:
+        naps.append(seconds)
+        is_due = status.startswith("awaiting")
+        with terminal.gateway.database.transaction() as tx:
+            changed = {"status": status, "next_attempt_at": now_plus(60) if is_due else None}
+            tx.session.execute(update(Cancellation).values(**changed))
+
+    monkeypatch.setattr(time, "sleep", becomes)
 
     result = terminal.run("cancel", BOOKING, "--wait")
 
-    assert (result.exit_code, "aborted" in result.stdout) == (1, True)
-
-
-def test_calls_and_webhooks_are_told_in_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
-    at = "2026-01-02T03:04:05.000000Z"
-    call = {"kind": "call", "at": at, "step": "confirm", "outcome": "unknown", "is_doubtful": True, "attempts": 2}
-    call |= {"answer_status": 504, "key": "k-1"}
-    webhook = {"kind": "webhook", "at": at, "event": "claim.updated", "category": "Claim Paid", "status_name": None}
-    webhook |= {"verdict": None}
-
-    display.show_events(display.terminal(), [call, webhook])
-
-    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert "2026-01-02 03:04:05 call confirm unknown, answered 504, in doubt; sent 2 time(s), key k-1" in lines
-    assert "2026-01-02 03:04:05 webhook claim.updated Claim Paid: not handled yet" in lines
+    assert (result.exit_code, status in result.stdout, len(naps)) == (exit_code, True, 1)
