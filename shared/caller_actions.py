@@ -93,7 +93,7 @@ def abort(tx: Transaction, cancellation_id: UUID, *, actor: str) -> None:
     if row.status in {Status.COMPLETED, Status.REJECTED, Status.CLOSED}:
         raise Problem("already-ended", f"The cancellation is {row.status}; there is nothing to abort.")
     if row.irreversible_at is not None:
-        detail = "A refund, a claim or a confirm is already on its way; the cancellation goes on to its end."
+        detail = f"The cancellation is {row.status} and past its point of no return: money or policies may have moved."
         raise Problem("point-of-no-return", detail, since=row.irreversible_at.isoformat())
     change = Change(event="aborted", actor=actor, reason="taken back by the caller", status=Status.ABORTED)
     advance(tx, row, change, takes_over=True)
@@ -147,6 +147,10 @@ def _report_again(tx: Transaction, row: Cancellation, report: RefundReport) -> V
     if report.equals(row.refund_amount, row.refund_currency) and report.reference == row.refund_reference:
         return Verdict(status=200)
     before = f"{row.refund_amount} {row.refund_currency} with reference {row.refund_reference!r}"
+    is_other = not report.equals(row.preview_total, row.preview_currency)
+    if is_other and row.status != Status.COMPLETED and _was_previewed_before(tx, row, report):
+        why = f"of an earlier preview's amount, after one of {before}"
+        return _store_for_review(tx, row, report, "refund-of-another-round", why, is_second=True)
     detail = f"A refund of {before} was reported before."
     return _refuse(tx, row, report, "refund-already-reported", detail)
 
@@ -176,10 +180,13 @@ def _accept_refund(tx: Transaction, row: Cancellation, report: RefundReport) -> 
     return Verdict(status=200)
 
 
-def _store_for_review(tx: Transaction, row: Cancellation, report: RefundReport, slug: str, why: str) -> Verdict:
+def _store_for_review(
+    tx: Transaction, row: Cancellation, report: RefundReport, slug: str, why: str, *, is_second: bool = False
+) -> Verdict:
+    """Keep the report for a person: in the row, or beside the first one's in the problem and the timeline."""
     detail = f"A refund of {report} was reported {why}: that money was paid, a person must decide."
     values = {
-        **refund_columns(report),
+        **({} if is_second else refund_columns(report)),
         "irreversible_at": row.irreversible_at or now_plus(0),
         "problem": problem(slug, detail, report=report.evidence()),
     }

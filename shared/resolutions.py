@@ -43,6 +43,10 @@ class Evidence:
     claim_id: str | None = None
     claim_reference: str | None = None
 
+    def __bool__(self) -> bool:
+        """Tell whether anything is shown at all."""
+        return any(vars(self).values())
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimAmendment:
@@ -104,6 +108,7 @@ def _done(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
     if row.next_step is None:
         if not row.steps or next_step(row.steps, row.done_steps) is not None:
             _refuse("The cancellation had ended before a refund was reported: close it.")
+        _must_show(row, ruling)
         told = _told_refund(ruling) if Step.CANCEL in row.steps else {}
         _write(tx, row, ruling, status=Status.COMPLETED, values={**told, "completed_at": now_plus(0)})
         return
@@ -117,6 +122,7 @@ def _done_question(_tx: Transaction, row: Cancellation, _ruling: Ruling) -> NoRe
 def _done_refund(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
     """Take the refund as paid: the one already reported, or the one the evidence names."""
     values: dict[str, Any] = {}
+    _must_show(row, ruling)
     if row.refund_reported_at is None:
         money, reference = ruling.evidence.money, ruling.evidence.reference
         if money is None or not reference:
@@ -134,12 +140,14 @@ def _done_refund(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
 
 
 def _done_confirm(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
+    _must_show(row, ruling)
     calls.settle_done(tx, row.id, Step.CONFIRM)
     _finish(tx, row, ruling, {"irreversible_at": row.irreversible_at or now_plus(0)})
 
 
 def _done_cancel(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
     """Take the policies as cancelled, and what that refunds from the evidence."""
+    _must_show(row, ruling)
     calls.settle_done(tx, row.id, Step.CANCEL)
     _finish(tx, row, ruling, {**_told_refund(ruling), "irreversible_at": row.irreversible_at or now_plus(0)})
 
@@ -164,6 +172,7 @@ def _done_premium_refund(tx: Transaction, row: Cancellation, ruling: Ruling) -> 
     claim = claims.of_cancellation(tx.session, row.id)
     if claim is not None and milestones.CLAIM_CLOSED_UNPAID in claim.milestones:
         _refuse("The claim is closed unpaid: close this one; a new cancellation can cancel the policies.")
+    _must_show(row, ruling)
     _finish(tx, row, ruling, {"waiting_since": None})
 
 
@@ -201,7 +210,10 @@ def _amend(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
     has_failed = (row.problem or {}).get("type") == "/problems/claim-failed"
     is_refused = call is not None and call.outcome == "refused" and not calls.is_unsettled(call)
     if row.next_step != Step.CLAIM or not (is_refused or has_failed):
-        _refuse("Only a claim that XClaim has refused, or could not process, can be amended.")
+        where = f"waits at {row.next_step}" if row.next_step else "waits for no step"
+        _refuse(
+            f"The cancellation {where}; only a claim that XClaim has refused, or could not process, can be amended."
+        )
     _claim_anew(tx, row, claim_type_id=ruling.amendment.claim_type_id)
     request = {**row.request, "claim": {**row.request["claim"], **changes}}
     _go_on(tx, row, ruling, values={"request": request}, details={"amended": sorted(changes)})
@@ -211,6 +223,14 @@ def _claim_anew(tx: Transaction, row: Cancellation, *, claim_type_id: str | None
     if not claims.start_over(tx, row, claim_type_id=claim_type_id):
         _refuse("Another cancellation has an open claim of this type for this policy.")
     _settle_not_done(tx, row, Step.CLAIM)
+
+
+def _must_show(row: Cancellation, ruling: Ruling) -> None:
+    if not ruling.evidence:
+        where = row.next_step or "no step is left"
+        raise Problem(
+            "evidence-missing", f"The cancellation is {row.status} ({where}): give evidence of what was done."
+        )
 
 
 def _must_have_called(tx: Transaction, row: Cancellation, step: Step) -> None:
