@@ -55,6 +55,10 @@ class Partner:
         """Look where a cancellation stands."""
         return _expect(self._http.get(f"/v1/cancellations/{row_id}"), 200)
 
+    def timeline(self, row_id: str) -> list[dict[str, Any]]:
+        """Read everything that happened to a cancellation, oldest first."""
+        return list(_expect(self._http.get(f"/v1/cancellations/{row_id}/events"), 200)["items"])
+
     def report_refund(self, resource: Resource) -> Resource:
         """Report that the customer has got exactly what was previewed."""
         preview = resource["preview"]

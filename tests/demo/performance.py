@@ -12,10 +12,12 @@ from types import FrameType
 
 from rich.console import Console
 
-from tests.demo import stack, table
+from tests.demo import judging, progress, stack, table
+from tests.demo.command_line import CommandLine
 from tests.demo.partner import Partner
-from tests.demo.runner import Run, Show
-from tests.demo.scenarios import A_HANDFUL, ALL
+from tests.demo.run import Run
+from tests.demo.runner import Show
+from tests.demo.scenarios import A_HANDFUL, ALL, STORY
 from tests.processes import ProcessFailed
 from tests.simulator.client import SimulatorControl
 
@@ -67,35 +69,63 @@ def _ports(*, is_staying: bool) -> stack.Ports:
 def _play(out: Console, running: stack.Stack, *, is_staying: bool) -> int:
     started_at = time.monotonic()
     scenarios = A_HANDFUL if is_staying else ALL
+    operator = CommandLine(stack.inherited(), url=running.gateway, token=running.operator_token, folder=running.folder)
     with (
+        operator,
         SimulatorControl(running.insurer) as insurer,
         Partner(running.gateway, running.token, name=stack.CALLER, broker=running.redis_url) as partner,
     ):
-        show = Show(scenarios, partner=partner, insurer=insurer)
-        with table.progress(out, show.runs) as progress:
+        show = Show(scenarios, partner=partner, operator=operator, insurer=insurer)
+        with progress.of(out, show.runs) as shown:
             for _ in show.play(check=running.check):
-                progress.update()
-            progress.update()
+                shown.update()
+            shown.update()
+    seconds = time.monotonic() - started_at
     out.print(table.ended(show.runs, width=out.width))
     out.print(table.LEGEND, highlight=False)
     out.print(table.ledger(show.runs), highlight=False)
-    has_flower = _wait_for_flower(running)
-    code = _verdict(out, show.runs, has_flower=has_flower, seconds=time.monotonic() - started_at, running=running)
+    missing = [] if is_staying else _tell_what_was_seen(out, show.runs)
+    if not is_staying:
+        missing += _tell_a_story(out, show.runs, operator)
+    if not _is_flower_there(running):
+        missing.append("Flower does not answer with its password, or answers without.")
+    code = _verdict(out, show.runs, missing=missing, seconds=seconds, running=running)
     if code == 0 and not is_staying:
         out.print("Next: make up", highlight=False)
     return code
 
 
-def _verdict(out: Console, runs: list[Run], *, has_flower: bool, seconds: float, running: stack.Stack) -> int:
+def _tell_what_was_seen(out: Console, runs: list[Run]) -> list[str]:
+    """Say that everything of the contract was seen; return what was not."""
+    journeys, statuses = judging.journeys_seen(runs), judging.statuses_seen(runs)
+    missing = [f"No cancellation went the journey {name}." for name, count in journeys.items() if not count]
+    missing += [f"No cancellation was ever {name}." for name, count in statuses.items() if not count]
+    if not missing:
+        out.print(table.seen(journeys, statuses), highlight=False)
+    return missing
+
+
+def _tell_a_story(out: Console, runs: list[Run], operator: CommandLine) -> list[str]:
+    """Show one cancellation as the command line does; return what is wrong with that."""
+    row_id = next((run.resource["id"] for run in runs if run.scenario.name == STORY and run.resource), None)
+    if row_id is None:
+        return []  # told as such already
+    out.print(f"\nOne of them in full, as the command line tells it:\n$ cfar show {row_id}", highlight=False)
+    code = operator.show(row_id, width=out.width)
+    out.print()
+    return [f"cfar show {row_id} ended with {code}."] if code else []
+
+
+def _verdict(out: Console, runs: list[Run], *, missing: list[str], seconds: float, running: stack.Stack) -> int:
     wrong = [run for run in runs if run.differs]
     for run in wrong:
         row = f" ({run.resource['id']})" if run.resource else ""
         out.print(f"{run.scenario.name}{row}:", style="bold red", highlight=False)
         for line in run.differs:
             out.print(f"  {line}", highlight=False, markup=False)
-    if not has_flower:
-        out.print("Flower does not answer with its password, or answers without.", style="bold red")
-    if wrong or not has_flower:
+    for line in missing:
+        out.print(line, style="bold red", highlight=False)
+    if wrong or missing:
         running.keeps_logs = True
         told = f"{len(wrong)} of {len(runs)} did not end as they should. Logs: {running.folder}"
         out.print(told, highlight=False, soft_wrap=True)
@@ -104,7 +134,7 @@ def _verdict(out: Console, runs: list[Run], *, has_flower: bool, seconds: float,
     return 0
 
 
-def _wait_for_flower(running: stack.Stack) -> bool:
+def _is_flower_there(running: stack.Stack) -> bool:
     until = time.monotonic() + FLOWER_WAIT
     while not running.is_flower_answering():
         if time.monotonic() > until:
@@ -121,12 +151,16 @@ def _stay(out: Console, running: stack.Stack) -> None:
         f"Gateway   {running.gateway}/docs",
         f"Flower    {running.flower}   user {stack.FLOWER_USER}   password {running.flower_password}",
         f"Redis     {running.redis_url}   for the Celery snippet of README.md, with booking {for_celery}",
-        f"Operator  {running.operator_token}   the token for abort, retry and events",
+        f"Operator  {running.operator_token}   the token for retry and resolve",
         f"Logs      {running.folder}",
         "",
         "For the cfar command (.venv/bin/cfar --help), in another terminal:",
         f"  export CFAR_URL={running.gateway}",
         f"  export CFAR_TOKEN={running.token}",
+        "  .venv/bin/cfar list",
+        "  .venv/bin/cfar show ID",
+        "and with the operator's token, when one needs review:",
+        f"  CFAR_TOKEN={running.operator_token} .venv/bin/cfar resolve ID close --note 'Why'",
         "",
         "Cancel a booking and claim for it; then it waits for you to report the refund:",
         f"  curl -i {running.gateway}/v1/cancellations \\",

@@ -2,64 +2,33 @@
 
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 
-from tests.demo.partner import Partner, Resource, Unexpected
-from tests.demo.scenarios import Scenario
+from tests.demo.command_line import CommandLine
+from tests.demo.judging import differences
+from tests.demo.partner import Partner, Unexpected
+from tests.demo.run import FINAL, Run, body_of
+from tests.demo.scenario import Scenario
 from tests.simulator.client import SimulatorControl
 
-TIME_LIMIT = 80.0
+TIME_LIMIT = 100.0
 """Seconds for everything; what has not ended by then is reported as such."""
 MILESTONE_WAIT = 15.0
 """Seconds after the end in which a claim's last webhooks may still arrive."""
 LOOK_EVERY = 0.4
-FINAL = frozenset({"completed", "rejected", "aborted", "needs_review", "closed"})
-
-
-@dataclass(kw_only=True)
-class Run:
-    """One scenario while it is played."""
-
-    scenario: Scenario
-    booking_id: str
-    quote_ids: tuple[str, ...]
-    key: str
-    resource: Resource | None = None
-    started_at: float = 0.0
-    ended_at: float | None = None
-    is_over: bool = False
-    has_acted: bool = False
-    counts: dict[str, int] = field(default_factory=dict)
-    """What the insurer did for its booking."""
-    differs: list[str] = field(default_factory=list)
-
-    @property
-    def status(self) -> str:
-        return str(self.resource["status"]) if self.resource else "sent"
-
-    @property
-    def done_steps(self) -> tuple[str, ...]:
-        return tuple(self.resource["done_steps"]) if self.resource else ()
-
-    @property
-    def milestones(self) -> frozenset[str]:
-        return frozenset(map(_name_of, self.resource["claim"]["milestones"])) if self.resource else frozenset()
-
-    @property
-    def seconds(self) -> float | None:
-        return None if self.ended_at is None else self.ended_at - self.started_at
 
 
 class Show:
     """Everything that is played, one look at a time."""
 
-    def __init__(self, scenarios: Sequence[Scenario], *, partner: Partner, insurer: SimulatorControl) -> None:
+    def __init__(
+        self, scenarios: Sequence[Scenario], *, partner: Partner, operator: CommandLine, insurer: SimulatorControl
+    ) -> None:
         self._partner = partner
+        self._operator = operator
         self._insurer = insurer
         self.runs: list[Run] = []
         for scenario in scenarios:
@@ -67,7 +36,8 @@ class Show:
 
     def play(self, *, check: Callable[[], None]) -> Iterator[None]:
         """Send everything, then look again and again; yields after each look. `check` raises to end early."""
-        waiting = deque(run for run in self.runs if run.scenario.rival_of is None)
+        first = [run for run in self.runs if run.scenario.rival_of is None]
+        waiting = deque(sorted(first, key=lambda run: -run.scenario.length))
         until = time.monotonic() + TIME_LIMIT
         while not all(run.is_over for run in self.runs) and time.monotonic() < until:
             for _ in range(min(4, len(waiting))):  # a few at a time, as they would come
@@ -112,6 +82,8 @@ class Show:
             run.is_over = run.resource is None
 
     def _look(self, run: Run) -> None:
+        if self._is_with_operator(run):
+            return
         try:
             seen = self._partner.see(run.resource["id"]) if run.resource else self._partner.find(run.key)
         except httpx.TransportError:
@@ -119,12 +91,29 @@ class Show:
         if seen is None:
             return
         run.resource = seen
+        if run.scenario.operator and not run.has_operator_decided and run.status == run.scenario.operator_at:
+            self._call_operator(run)
+            return
         if run.status == "awaiting_refund" and not run.has_acted:
             self._act(run)
         if run.status in FINAL:
             run.ended_at = run.ended_at or time.monotonic()
             has_all = run.scenario.milestones <= run.milestones or run.status != "completed"
             run.is_over = has_all or time.monotonic() - run.ended_at > MILESTONE_WAIT
+
+    def _call_operator(self, run: Run) -> None:
+        if run.resource and self._operator.start(run.resource["id"], run.scenario.operator):
+            run.stopped_by = run.problem
+
+    def _is_with_operator(self, run: Run) -> bool:
+        if not run.resource or run.has_operator_decided or not self._operator.has_started(run.resource["id"]):
+            return False
+        code = self._operator.result(run.resource["id"])
+        run.has_operator_decided = code is not None
+        if code:
+            said = self._operator.output(run.resource["id"])
+            run.differs.append(f"cfar {run.scenario.operator[0]} ended with {code}: {said}")
+        return code is None
 
     def _act(self, run: Run) -> None:
         rivals = [rival for rival in self.runs if rival.scenario.rival_of == run.scenario.name]
@@ -144,59 +133,11 @@ class Show:
             run.differs.append(str(unexpected))
 
     def _judge_all(self) -> None:
-        ledger = self._insurer.ledger()["summary"]
+        ledger = self._insurer.ledger()
+        promised = Counter(one["booking"] for one in ledger["effects"] if one["kind"] == "refund_promised")
         for run in self.runs:
-            run.counts = dict(ledger.get(run.booking_id, {})) if run.scenario.rival_of is None else {}
+            if run.scenario.rival_of is None:
+                run.counts = {**ledger["summary"].get(run.booking_id, {}), "promises": promised[run.booking_id]}
+            if run.resource:
+                run.events = self._partner.timeline(run.resource["id"])
             run.differs += differences(run)
-
-
-def body_of(run: Run) -> dict[str, Any]:
-    """Return the request's body."""
-    scenario = run.scenario
-    body: dict[str, Any] = {"booking_id": run.booking_id, "refund": {"mode": scenario.refund}}
-    body["metadata"] = {"scenario": scenario.name}
-    if scenario.quotes:
-        reason = {"reason_for_cancellation": scenario.reason} if scenario.reason else {}
-        body["quotes"] = [{"id": run.quote_ids[position], **reason} for position in scenario.quotes]
-    if scenario.claim is not None:
-        named = {} if scenario.claimed is None else {"quote_id": run.quote_ids[scenario.claimed]}
-        body |= {"journey": scenario.journey, "claim": {**scenario.claim, **named}}
-    return body
-
-
-def differences(run: Run) -> list[str]:
-    """Return everything that is not as it should be, each in words."""
-    if run.resource is None:
-        return ["it was never accepted"]
-    if run.status not in FINAL:
-        return [f"it has not ended: {run.status}, next {run.resource['next_step']}, {_slug(run.resource)}"]
-    wanted = run.scenario
-    compared: dict[str, tuple[Any, Any]] = {
-        "status": (wanted.ends, run.status),
-        "problem": (wanted.problem, _slug(run.resource)),
-        "steps": (wanted.steps, run.done_steps),
-        "milestones": (wanted.milestones, run.milestones),
-    }
-    if wanted.rival_of is None:
-        compared["confirms at the insurer"] = (wanted.confirms, run.counts.get("confirms", 0))
-        compared["claims at the insurer"] = (wanted.claims, run.counts.get("claims", 0))
-        compared["immediate cancels"] = (0, run.counts.get("cancels", 0))
-    if run.has_acted and wanted.partner == "refunds":
-        preview, refund = run.resource["preview"] or {}, run.resource["refund"]
-        compared["refund"] = (preview.get("total_refund"), refund["amount"])
-    return [f"{name}: {_shown(is_)}, not {_shown(should)}" for name, (should, is_) in compared.items() if should != is_]
-
-
-def _slug(resource: Resource) -> str | None:
-    problem = resource["problem"]
-    return str(problem["type"]).rpartition("/")[2] if problem else None
-
-
-def _name_of(milestone: Any) -> str:
-    return str(milestone["name"]) if isinstance(milestone, dict) else str(milestone)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, frozenset | tuple):
-        return " → ".join(value if isinstance(value, tuple) else sorted(value)) or "none"
-    return "none" if value is None else str(value)

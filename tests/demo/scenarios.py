@@ -1,82 +1,21 @@
-"""What the demo plays: each cancellation with what goes wrong on its way, and how it must end."""
+"""What the demo plays: every journey, every ending, and much of what goes wrong on the way."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-CANCEL = ("look_up", "preview", "refund", "confirm")
-CLAIM_AFTER = (*CANCEL, "claim")
-CLAIM_FIRST = ("look_up", "preview", "claim", "refund", "confirm")
-BOTH_MILESTONES = frozenset({"premium_refund", "claim_paid"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
-    """One cancellation: how it is asked for, what happens to it, and what must come of it."""
-
-    name: str
-    # asked for
-    policies: tuple[Mapping[str, Any], ...] = ({},)
-    """What the insurer knows of each policy, beyond the usual."""
-    booking: Mapping[str, Any] = field(default_factory=dict)
-    """What it knows of the booking."""
-    is_known: bool = True
-    quotes: tuple[int, ...] = ()
-    """Policies to cancel, by position; none named means the service chooses."""
-    claim: Mapping[str, Any] | None = None
-    claimed: int | None = None
-    """The policy to claim, by position."""
-    reason: str | None = None
-    refund: Literal["wait", "skip"] = "skip"
-    door: Literal["http", "celery"] = "http"
-    is_sent_twice: bool = False
-    rival_of: str | None = None
-    """Sent for the booking of the scenario of that name, while it waits for its refund."""
-    # goes wrong
-    faults: tuple[Mapping[str, Any], ...] = ()
-    # done by the partner while it waits for the refund
-    partner: Literal["refunds", "aborts"] = "refunds"
-    # must come of it
-    ends: str = "completed"
-    problem: str | None = None
-    steps: tuple[str, ...] = CANCEL
-    confirms: int = 1
-    claims: int = 0
-    milestones: frozenset[str] = frozenset()
-
-    @property
-    def journey(self) -> str:
-        """The journey it is asked to follow."""
-        return "cancel" if self.claim is None else "cancel_and_claim"
-
-    @property
-    def what_goes_wrong(self) -> str:
-        """The faults in words, for the table."""
-        return ", ".join(_in_words(fault) for fault in self.faults)
-
-
-def _in_words(fault: Mapping[str, Any]) -> str:
-    times = f" x{fault['times']}" if fault.get("times", 1) > 1 else ""
-    after = f" ({fault['retry_after']} s)" if "retry_after" in fault else ""
-    return f"{fault['on']}: {fault['do']}{after}{times}".replace("_", " ")
-
-
-def claims(name: str, *, steps: tuple[str, ...] = CLAIM_FIRST, **facts: Any) -> Scenario:
-    """Describe a cancellation with a claim that is paid."""
-    usual = {"claim": {}, "claims": 1, "milestones": BOTH_MILESTONES}
-    return Scenario(name=name, steps=steps, **{**usual, **facts})
-
-
-def stopped(name: str, problem: str, **facts: Any) -> Scenario:
-    """Describe one that ends before anything irreversible."""
-    usual = {"ends": "rejected", "steps": (), "confirms": 0}
-    return Scenario(name=name, problem=problem, **{**usual, **facts})
-
-
-def on(operation: str, do: str, **more: Any) -> tuple[Mapping[str, Any], ...]:
-    """Describe one fault."""
-    return ({"on": operation, "do": do, **more},)
-
+from shared.lifecycle import Journey
+from tests.demo.scenario import (
+    CLAIM_AFTER,
+    CLAIM_ALONE,
+    Scenario,
+    calls,
+    cancels_now,
+    claims,
+    claims_then_cancels,
+    on,
+    resolve,
+    stopped,
+)
 
 TWO: tuple[Mapping[str, Any], ...] = ({}, {"policy_type": "cancel_for_any_reason"})
 
@@ -84,7 +23,7 @@ PLAIN = (
     Scenario(name="cancel, partner refunds", refund="wait"),
     Scenario(name="cancel, nothing to wait for"),
     Scenario(name="refund of zero passes", refund="wait", policies=({"refund": "0"},)),
-    Scenario(name="two policies, partner refunds", refund="wait", policies=({}, {})),
+    Scenario(name="two policies, both refunded", refund="wait", policies=({}, {})),
     Scenario(name="one policy of two", policies=({}, {}), quotes=(0,)),
     Scenario(name="with a reason", quotes=(0,), reason="No longer travelling"),
     Scenario(
@@ -174,7 +113,85 @@ FAULTY = (
     ),
 )
 
-ALL = (*PLAIN, *REFUSED, *FAULTY)
+OTHER_JOURNEYS = (
+    claims("claim alone", journey=Journey.CLAIM, claim=None, steps=CLAIM_ALONE, confirms=0),
+    cancels_now("cancel at once"),
+    cancels_now("cancel at once, answer lost", faults=on("cancel", "act_then_drop")),
+    claims_then_cancels("claim, then cancel"),
+    claims_then_cancels("claim, then partner refunds", refund="wait"),
+    claims_then_cancels(
+        "claim is paid first",
+        {"after": 1.0, "category": "Payment Complete"},
+        ends="needs_review",
+        problem="claim-paid-first",
+        steps=CLAIM_ALONE,
+        confirms=0,
+        milestones=frozenset({"claim_paid"}),
+    ),
+    claims_then_cancels(
+        "claim is declined first",
+        {"after": 1.0, "category": "Declined"},
+        stops="claim-closed-unpaid",
+        operator=resolve("close", "The customer keeps the policy", "--free-policies"),
+        ends="closed",
+        problem="claim-closed-unpaid",
+        steps=CLAIM_ALONE,
+        confirms=0,
+        milestones=frozenset({"claim_closed_unpaid"}),
+    ),
+    claims_then_cancels(
+        "claim says nothing",
+        {"category": "Under Assessment"},
+        operator=resolve("close", "The policies are to stay as they are"),
+        operator_at="awaiting_premium_refund",
+        ends="closed",
+        steps=CLAIM_ALONE,
+        confirms=0,
+        milestones=frozenset(),
+    ),
+)
+
+REFUND_CALLED = (
+    calls("refund called: paid"),
+    calls("refund called: created", booking={"refund_answer": "created"}),
+    calls("refund called: promised", booking={"refund_answer": "accepted"}, refunds=0, promises=1),
+    calls("refund called: answer lost", faults=on("refund", "act_then_drop")),
+    calls(
+        "refund called: refused",
+        faults=on("refund", "refuse", status=402, body={"error": "The account is not covered."}),
+        stops="refund-refused",
+        operator=("retry", "{id}", "--note", "The account is covered again"),
+    ),
+)
+
+OPERATED = (
+    Scenario(
+        name="confirm refused",
+        faults=on("confirm", "refuse"),
+        stops="insurer-refused",
+        operator=resolve("not_done", "XCover says that it took it for a repeat; nothing was cancelled"),
+    ),
+    claims(
+        "claim refused",
+        claim={"section_fields": [{"fields": []}]},
+        stops="insurer-refused",
+        operator=resolve("amend", "The section had no name", "--claim-fields", "{claim_fields}"),
+    ),
+    Scenario(
+        name="event takes place after all",
+        refund="wait",
+        operator=resolve("close", "The event takes place after all"),
+        operator_at="awaiting_refund",
+        ends="closed",
+        steps=("look_up", "preview"),
+        confirms=0,
+    ),
+)
+
+ALL = (*PLAIN, *OTHER_JOURNEYS, *REFUND_CALLED, *REFUSED, *OPERATED, *FAULTY)
+
+STORY = "claim, then partner refunds"
+"""Told in full at the end."""
 
 A_HANDFUL = tuple(
     one
@@ -187,5 +204,7 @@ A_HANDFUL = tuple(
         "confirm's answer lost",
         "webhook twice",
         "unknown booking",
+        "claim, then cancel",
+        "refund called: paid",
     }
 )

@@ -143,10 +143,9 @@ def _started(ports: Ports, folder: Path, redis_url: str) -> Iterator[Stack]:
 
 def environment(ports: Ports, folder: Path, redis_url: str) -> Mapping[str, str]:
     """Return the settings of every process, secrets that are made up anew each time aside."""
-    inherited = {name: os.environ[name] for name in KEPT if name in os.environ}
     insurer = f"http://127.0.0.1:{ports.insurer}"
     return {
-        **inherited,
+        **inherited(),
         "PYTHONUNBUFFERED": "1",
         "DATABASE_URL": f"sqlite:///{folder / 'cfar.db'}",
         "REDIS_URL": redis_url,
@@ -159,9 +158,16 @@ def environment(ports: Ports, folder: Path, redis_url: str) -> Mapping[str, str]
         "XCLAIM_PASSWORD": credentials.XCLAIM_PASSWORD,
         "XCLAIM_CLAIM_TYPE_ID": credentials.CLAIM_TYPE_ID,
         "XCLAIM_WEBHOOK_KEYS": secrets.token_urlsafe(24),
+        "REFUND_URL": f"{insurer}/partner/refunds",  # the simulator plays the partner's endpoint too
+        "REFUND_SECRET": credentials.REFUND_SECRET,
         "PUBLIC_URL": f"http://127.0.0.1:{ports.web}",
         "READ_BACK_AFTER": "5s",  # ten minutes in earnest: nobody wants to watch that
         "WEB_CONCURRENCY": "2",
         "WORKER_CONCURRENCY": "4",
         "LOG_FORMAT": "text",
     }
+
+
+def inherited() -> dict[str, str]:
+    """Return what every process keeps of our own environment."""
+    return {name: os.environ[name] for name in KEPT if name in os.environ}

@@ -1,36 +1,38 @@
-"""What the demo shows: progress while it runs, and how each cancellation ended."""
+"""What the demo shows at the end: how each cancellation ended, and what the ledgers say."""
 
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import Callable, Mapping, Sequence
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from tests.demo.runner import Run
+from tests.demo.run import Run
 
-STEPS = ("look_up", "preview", "claim", "refund", "confirm")
 PLAIN_WIDTH = 200
 """Columns where there is no terminal that has a width: nothing is cut off in a log."""
 WIDE = 190
 """Columns from which each fact has a column of its own."""
 LEGEND = (
-    "1/1: made here / in the insurer's ledger (-: booking of another scenario). "
+    "1/1: made here / in the ledger of the insurer, or of the partner's refund endpoint. "
     "A claim that fails in processing counts in both."
 )
+MADE = ("confirm", "cancel", "claim", "refund")
 ENOUGH = 44
 """Letters of a line that may be folded: more would take the room of other columns."""
-NAME_LETTERS = 29
+UNFOLDED = "\N{NO-BREAK SPACE}"
+"""A space at which nothing is folded."""
+PATH_LETTERS = 44
+"""Of a path's line: the longest journey takes two."""
+NAME_LETTERS = 28
 """Of a scenario's name, so that the bookings beside them stand in line."""
 COLOURS = {
     "completed": "green",
     "rejected": "yellow",
     "aborted": "yellow",
+    "closed": "yellow",
     "needs_review": "magenta",
 }
 
@@ -38,78 +40,6 @@ COLOURS = {
 def console() -> Console:
     """Return where to write: as wide as the terminal, or wide enough for a log."""
     return Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH, no_color=True)
-
-
-class Progressing(Protocol):
-    """Shows how far the runs are."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def update(self) -> None:
-        """Show the present state."""
-
-
-def progress(out: Console, runs: Sequence[Run]) -> Progressing:
-    """Return bars for a terminal, lines for anything else."""
-    return Bars(out, runs) if out.is_terminal else Lines(out, runs)
-
-
-class Bars:
-    """A bar for each step, and one for those that have ended."""
-
-    def __init__(self, out: Console, runs: Sequence[Run]) -> None:
-        columns = (TextColumn("{task.description:>10}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=out)
-        self._runs = runs
-        self._bars: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        for step in STEPS:
-            expected = sum(step in run.scenario.steps for run in self._runs)
-            self._bars[step] = self._progress.add_task(step, total=expected)
-        self._bars["ended"] = self._progress.add_task("ended", total=len(self._runs))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def update(self) -> None:
-        for step in STEPS:
-            done = sum(step in run.done_steps for run in self._runs if step in run.scenario.steps)
-            self._progress.update(self._bars[step], completed=done)
-        self._progress.update(self._bars["ended"], completed=sum(run.is_over for run in self._runs))
-
-
-class Lines:
-    """A line for each cancellation as it ends."""
-
-    def __init__(self, out: Console, runs: Sequence[Run]) -> None:
-        self._out = out
-        self._runs = runs
-        self._told: set[str] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.update()
-
-    def update(self) -> None:
-        for run in self._runs:
-            if run.is_over and run.key not in self._told:
-                self._told.add(run.key)
-                seconds = f"{run.seconds:5.1f} s" if run.seconds is not None else "      -"
-                count = f"{len(self._told):2}/{len(self._runs)}"
-                self._out.print(f"{count} {seconds}  {run.status:<13} {run.scenario.name}", highlight=False)
 
 
 def ended(runs: Sequence[Run], *, width: int) -> Table:
@@ -150,19 +80,28 @@ def _words(text: str) -> list[str]:
 
 
 def _fold(text: str, letters: int) -> str:
-    return "\n".join("\n".join(textwrap.wrap(line, letters, break_long_words=False)) for line in text.splitlines())
+    folded = ("\n".join(textwrap.wrap(line, letters, break_long_words=False)) for line in text.splitlines())
+    return "\n".join(folded).replace(UNFOLDED, " ")
 
 
 def ledger(runs: Sequence[Run]) -> str:
-    """Return what the insurer did, all bookings together."""
-    confirms, claims, cancels = (
-        sum(run.counts.get(kind, 0) for run in runs) for kind in ("confirms", "claims", "cancels")
-    )
-    ours = sum("confirm" in run.done_steps for run in runs)
+    """Return what the insurer and the partner's endpoint did, all bookings together, beside what we know of."""
+    theirs = {name: sum(run.counts.get(name, 0) for run in runs) for name in runs[0].scenario.ledger}
+    ours = {name: sum(_made(run)[name] for run in runs) for name in MADE}
+    asked = theirs["refunds"] + theirs["promises"]
     return (
-        f"The insurer's ledger: {confirms} confirms for {ours} confirmed here, "
-        f"{claims} claims for {sum(map(_has_claim, runs))} here, {cancels} cancelled without a preview."
+        f"The insurer's ledger: {theirs['confirms']} confirms for {ours['confirm']} here, "
+        f"{theirs['claims']} claims for {ours['claim']} here, "
+        f"{theirs['cancels']} immediate cancels for {ours['cancel']} here. "
+        f"The partner's: {asked} refunds for {ours['refund']} asked for here "
+        f"({theirs['refunds']} paid at once, {theirs['promises']} promised and reported later)."
     )
+
+
+def seen(journeys: Mapping[str, int], statuses: Mapping[str, int]) -> str:
+    """Return which journeys and statuses of the contract were seen, and how often."""
+    shown = [", ".join(f"{name} {count}" for name, count in counted.items()) for counted in (journeys, statuses)]
+    return f"Every journey was seen to its end: {shown[0]}.\nEvery status was seen: {shown[1]}."
 
 
 def _name(run: Run) -> str:
@@ -178,21 +117,32 @@ def _booking(run: Run) -> str:
 
 
 def _path(run: Run) -> str:
-    return " → ".join(run.done_steps) or "-"
+    return "\n".join(textwrap.wrap(" → ".join(run.done_steps), PATH_LETTERS)) or "-"
 
 
 def _went_wrong(run: Run) -> str:
-    return run.scenario.what_goes_wrong or ("through Celery" if run.scenario.door == "celery" else "-")
+    scenario = run.scenario
+    parts = (scenario.what_goes_wrong, scenario.what_is_done_about_it, "through Celery" * (scenario.door == "celery"))
+    return "\n".join(part for part in parts if part) or "-"
 
 
-def _confirms(run: Run) -> str:
-    theirs = "-" if run.scenario.rival_of else run.counts.get("confirms", 0)
-    return f"{int('confirm' in run.done_steps)}/{theirs}"
+def _made(run: Run) -> dict[str, int]:
+    """Return what was made, as far as we know."""
+    done = {step: int(step in run.done_steps) for step in ("confirm", "cancel")}
+    return {**done, "claim": int(run.has_claim), "refund": len(run.refund_calls)}
 
 
-def _claims(run: Run) -> str:
-    theirs = "-" if run.scenario.rival_of else run.counts.get("claims", 0)
-    return f"{int(_has_claim(run))}/{theirs}"
+def _made_both(run: Run) -> str:
+    """Return what was made, with what the others' ledgers say of it."""
+    counts, is_rival = run.counts, run.scenario.rival_of is not None
+    theirs = {
+        "confirm": counts.get("confirms", 0),
+        "cancel": counts.get("cancels", 0),
+        "claim": counts.get("claims", 0),
+        "refund": counts.get("refunds", 0) + counts.get("promises", 0),
+    }
+    made = {name: (ours, "-" if is_rival else theirs[name]) for name, ours in _made(run).items()}
+    return "\n".join(f"{name} {a}/{b}" for name, (a, b) in made.items() if a or b not in {0, "-"}) or "-"
 
 
 def _end(run: Run) -> str:
@@ -208,40 +158,41 @@ def _refund(run: Run) -> str:
     preview = run.resource["preview"] if run.resource else None
     if not preview:
         return "-"
-    reported = " reported" if run.resource and run.resource["refund"]["reported_at"] else ""
-    return f"{preview['total_refund']} {preview['currency']}{reported}"
+    paid = ["paid"] if run.resource and run.resource["refund"]["reported_at"] else []
+    return UNFOLDED.join([preview["total_refund"], preview["currency"], *paid])
 
 
-def _has_claim(run: Run) -> bool:
-    claim = run.resource["claim"] if run.resource else None
-    return bool(claim and (claim["id"] or claim["reference"]))
+def _milestones(run: Run) -> str:
+    return ", ".join(sorted(run.milestones)).replace("_", " ")
 
 
 def _claim(run: Run) -> str:
-    if not run.resource or not _has_claim(run):
+    if not run.resource or not run.has_claim:
         return "-"
-    reached = " ".join(sorted(run.milestones))
-    return f"{run.resource['claim']['status'] or 'pending'}{f': {reached}' if reached else ''}"
+    return ": ".join(part for part in (run.resource["claim"]["status"] or "pending", _milestones(run)) if part)
+
+
+def _claim_briefly(run: Run) -> str:
+    return _milestones(run) or _claim(run)
 
 
 _COLUMNS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("scenario", _name),
     ("booking", _booking),
     ("path taken", _path),
-    ("went wrong", _went_wrong),
+    ("went wrong, operator", _went_wrong),
     ("refund", _refund),
     ("claim: milestones", _claim),
-    ("confirms", _confirms),
-    ("claims", _claims),
+    ("made", _made_both),
     ("ended", _end),
     ("s", _seconds),
 )
 _NARROW_COLUMNS: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("scenario, booking\npath taken", _name_and_path),
-    ("went wrong", _went_wrong),
-    ("refund\nclaim: milestones", lambda run: f"{_refund(run)}\n{_claim(run)}"),
-    ("confirms\nclaims", lambda run: f"{_confirms(run)}\n{_claims(run)}"),
+    ("went wrong, operator", _went_wrong),
+    ("refund\nclaim", lambda run: f"{_refund(run)}\n{_claim_briefly(run)}"),
+    ("made", _made_both),
     ("ended", lambda run: f"{_end(run)}\n{_seconds(run)} s"),
 )
-_ONE_LINE = frozenset({_name, _name_and_path, _booking, _path, _refund})
+_ONE_LINE = frozenset({_name, _name_and_path, _booking, _path, _made_both})
 """Cells whose lines are not folded."""
