@@ -126,6 +126,7 @@ def test_a_claim_that_never_reports_is_a_persons_to_decide_after_sixty_days(worl
     assert row.problem["type"] == "/problems/premium-refund-not-reported"
 
 
+@pytest.mark.key_mode("honoured")  # a long story about waiting, in which no key decides
 def test_looks_at_the_claim_grow_rarer_down_to_four_a_day(world: World) -> None:
     _, row_id = _waiting(world)
 
@@ -143,6 +144,7 @@ def test_looks_at_the_claim_grow_rarer_down_to_four_a_day(world: World) -> None:
     assert waits[-1] == pytest.approx(6 * 3600, abs=2)
 
 
+@pytest.mark.key_mode("honoured")  # a long story about waiting, in which no key decides
 def test_while_xclaim_is_down_it_goes_on_waiting(world: World) -> None:
     _, row_id = _waiting(world)
     world.control.settings(outage=503)

@@ -74,11 +74,9 @@ def _someone_claims(world: World, booking: SimBooking, number: int = 0) -> str:
 # --- the fence ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("keys", ["honoured", "ignored"])
 def test_a_failure_after_the_commit_does_not_undo_a_confirm_and_repeat_it_under_a_new_key(
-    world: World, monkeypatch: pytest.MonkeyPatch, keys: str
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.control.settings(key_mode=keys)
     booking = world.booking(policies=[{"price": 10}, {"price": 50}])
     row_id = world.accept(booking, claim={"quote_id": booking.quote_ids[1]}, refund=SKIP)
     _until(world, "confirm", row_id)
@@ -386,6 +384,7 @@ def test_an_insurer_that_always_answers_a_preview_with_a_conflict_is_not_flooded
     assert len(world.control.requests(operation="preview")) < 10
 
 
+@pytest.mark.key_mode("honoured")  # a long story about waiting, in which no key decides
 def test_offers_that_barely_outlast_the_margin_are_not_renewed_in_a_flood_for_ever(world: World) -> None:
     world.control.settings(preview_validity=61.5)
     booking = world.booking()
@@ -405,6 +404,7 @@ def test_offers_that_barely_outlast_the_margin_are_not_renewed_in_a_flood_for_ev
     assert rounds <= seconds / 30 + 2, (rounds, seconds, world.row(row_id).status)
 
 
+@pytest.mark.key_mode("honoured")  # a long story about waiting, in which no key decides
 def test_an_insurer_that_keeps_throttling_is_asked_less_and_less_often(world: World) -> None:
     booking = world.booking(faults=[{"on": "get_booking", "do": "throttle", "times": 1000}])
     world.accept(booking)
@@ -460,9 +460,7 @@ def test_a_longer_wait_set_by_a_new_release_leaves_those_that_wait_waiting(world
     assert world.row(row_id).status == "awaiting_refund"
 
 
-@pytest.mark.parametrize("keys", ["storing_errors", "ignored"])
-def test_a_retry_after_too_many_confirms_makes_no_new_key(world: World, keys: str) -> None:
-    world.control.settings(key_mode=keys)
+def test_a_retry_after_too_many_confirms_makes_no_new_key(world: World) -> None:
     booking = world.booking(
         policies=[{"price": 10}], faults=[{"on": "confirm", "do": "refuse", "status": 409, "times": 50}]
     )
@@ -542,6 +540,7 @@ def test_someone_elses_cancellation_is_not_taken_for_ours_because_our_preview_we
     assert _slug(world, row_id) == "cancelled-by-someone-else", world.row(row_id).status
 
 
+@pytest.mark.key_mode("honoured")  # a long story about waiting, in which no key decides
 def test_a_claim_that_is_polled_for_long_is_not_given_up_for_failures_that_passed(world: World) -> None:
     booking = world.booking(policies=[{"price": 50}], claim_story=[], claim_pending_seconds=30 * 24 * 3600)
     row_id = world.accept(booking, claim={}, refund=SKIP)

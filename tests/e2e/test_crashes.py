@@ -56,13 +56,12 @@ def _run_dying(world: World) -> None:
     raise AssertionError("nobody died")
 
 
-@pytest.mark.parametrize("keys", ["honoured", "ignored", "storing_errors"])
 @pytest.mark.parametrize("moment", ["before the request", "after the answer"])
 @pytest.mark.parametrize("step", list(CALLS))
 def test_a_worker_killed_around_its_call_is_replaced_and_nothing_is_done_twice(
-    world: World, monkeypatch: pytest.MonkeyPatch, step: Step, moment: str, keys: str
+    world: World, monkeypatch: pytest.MonkeyPatch, step: Step, moment: str
 ) -> None:
-    world.control.settings(key_mode=keys, duplicates="accept")
+    world.control.settings(duplicates="accept")
     booking = world.booking(policies=[{"price": 50}])
     row_id = world.accept(booking, claim={}, refund=SKIP)
     owner, method = CALLS[step]

@@ -167,6 +167,7 @@ def test_an_offer_that_lapses_while_nobody_could_be_asked_is_renewed_first(world
     assert (row.status, row.round, paid["amount"]) == ("completed", 2, "11.20")
 
 
+@pytest.mark.key_mode("honoured")  # a long story about waiting, in which no key decides
 def test_an_endpoint_that_never_answers_ends_with_a_person(world: World) -> None:
     booking, row_id = _asked(world, faults=[{"on": "refund", "do": "error_before", "times": 1000}])
 
@@ -188,6 +189,7 @@ def test_a_report_settles_what_the_call_left_unknown(world: World) -> None:
     assert len(world.effects("confirm", booking)) == 1
 
 
+@pytest.mark.key_mode("honoured")  # a long story about waiting, in which no key decides
 @pytest.mark.parametrize("fault", ["refuse", "error_before"])
 def test_a_report_answers_a_persons_question(world: World, fault: str) -> None:
     _, row_id = _asked(world, faults=[{"on": "refund", "do": fault, "times": 1000}])

@@ -81,9 +81,7 @@ def test_a_confirm_that_comes_too_late_is_previewed_again_and_confirmed(world: W
     assert len(world.effects("confirm", booking)) == 1
 
 
-@pytest.mark.parametrize("keys", ["honoured", "ignored", "storing_errors"])
-def test_an_unknown_confirm_is_settled_before_any_new_round(world: World, keys: str) -> None:
-    world.control.settings(key_mode=keys)
+def test_an_unknown_confirm_is_settled_before_any_new_round(world: World) -> None:
     booking = world.booking(policies=[{"price": 10}], currency="EUR", faults=[{"on": "confirm", "do": "act_then_drop"}])
     row_id = world.accept(booking)
     world.drain()
@@ -110,6 +108,7 @@ def test_an_unknown_confirm_is_read_back_once_the_insurer_has_forgotten_its_key(
     assert len(world.control.requests(operation="confirm")) == 1
 
 
+@pytest.mark.key_mode("honoured", "storing_errors")  # where keys are ignored nothing is replayed
 def test_a_replayed_preview_that_is_a_day_old_is_not_used(world: World) -> None:
     booking = world.booking(faults=[{"on": "preview", "do": "act_then_drop"}])
     row_id = world.accept(booking, refund={"mode": "skip"})
@@ -120,6 +119,19 @@ def test_a_replayed_preview_that_is_a_day_old_is_not_used(world: World) -> None:
 
     assert world.row(row_id).status == "completed"
     assert world.row(row_id).round == 2
+
+
+@pytest.mark.key_mode("ignored")
+def test_a_preview_asked_for_again_after_a_day_is_a_new_offer_where_keys_are_ignored(world: World) -> None:
+    booking = world.booking(faults=[{"on": "preview", "do": "act_then_drop"}])
+    row_id = world.accept(booking, refund={"mode": "skip"})
+    world.drain()
+
+    _wait(world, 24 * 3600)
+    world.settle()
+
+    assert world.row(row_id).status == "completed"
+    assert world.row(row_id).round == 1
 
 
 def test_a_refund_that_is_never_reported_ends_with_a_person(world: World) -> None:

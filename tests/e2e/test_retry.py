@@ -29,8 +29,32 @@ def test_a_parked_cancellation_goes_on_where_it_stopped(world: World) -> None:
 
     assert world.row(row_id).status == "completed"
     assert world.row(row_id).problem is None
-    keys = {request["key"] for request in world.control.requests(operation="confirm")}
-    assert len(keys) == 1
+
+
+@pytest.mark.key_mode("honoured", "ignored")  # a refusal stored under the key would only be met again
+def test_a_refused_confirm_is_repeated_under_its_own_key(world: World) -> None:
+    row_id = world.accept(world.booking(faults=[{"on": "confirm", "do": "refuse"}]), refund=SKIP)
+    world.settle()
+
+    _retry(world, row_id)
+    world.settle()
+
+    keys = [request["key"] for request in world.control.requests(operation="confirm")]
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+
+
+@pytest.mark.key_mode("storing_errors")
+def test_a_confirm_whose_key_only_brings_back_its_refusal_is_read_back_and_sent_under_another(world: World) -> None:
+    row_id = world.accept(world.booking(faults=[{"on": "confirm", "do": "refuse"}]), refund=SKIP)
+    world.settle()
+
+    _retry(world, row_id)
+    world.settle()
+
+    sent = [(request["key"], request["status"]) for request in world.control.requests(operation="confirm")]
+    (first, _), *_ = sent
+    assert [(key == first, status) for key, status in sent] == [(True, 422), (True, 409), (False, 200)]
 
 
 def test_a_refused_claim_is_repeated_under_its_own_key(world: World) -> None:

@@ -1,7 +1,4 @@
-"""Story: the insurer acts and its answer is lost, or it does not act and nobody can tell. Never twice, never guessed.
-
-Nobody knows which of three ways the insurer treats our keys, so each story is told for all of them.
-"""
+"""Story: the insurer acts and its answer is lost, or does not act and nobody can tell. Never twice, never guessed."""
 
 import pytest
 
@@ -10,7 +7,6 @@ from tests.simulator import SimBooking
 from tests.world import World
 
 SKIP = {"mode": "skip"}
-KEY_MODES = ["honoured", "ignored", "storing_errors"]
 LOST = ["act_then_drop", "act_then_error", "garbled", "empty", "drop_before", "error_before"]
 
 
@@ -21,9 +17,7 @@ def _ended_once(world: World, booking: SimBooking, row_id: object) -> None:
 
 
 @pytest.mark.parametrize("fault", LOST)
-@pytest.mark.parametrize("keys", KEY_MODES)
-def test_a_confirm_without_a_usable_answer_is_settled_and_done_once(world: World, keys: str, fault: str) -> None:
-    world.control.settings(key_mode=keys)
+def test_a_confirm_without_a_usable_answer_is_settled_and_done_once(world: World, fault: str) -> None:
     booking = world.booking(faults=[{"on": "confirm", "do": fault}])
     row_id = world.accept(booking, refund=SKIP)
 
@@ -33,9 +27,7 @@ def test_a_confirm_without_a_usable_answer_is_settled_and_done_once(world: World
 
 
 @pytest.mark.parametrize("fault", LOST)
-@pytest.mark.parametrize("keys", KEY_MODES)
-def test_a_preview_without_a_usable_answer_is_taken_again(world: World, keys: str, fault: str) -> None:
-    world.control.settings(key_mode=keys)
+def test_a_preview_without_a_usable_answer_is_taken_again(world: World, fault: str) -> None:
     booking = world.booking(faults=[{"on": "preview", "do": fault}])
     row_id = world.accept(booking, refund=SKIP)
 
@@ -101,9 +93,7 @@ def test_a_list_that_may_be_incomplete_proves_nothing(world: World) -> None:
     assert len(world.control.requests(operation="create_claim")) == 1
 
 
-@pytest.mark.parametrize("keys", KEY_MODES)
-def test_a_policy_someone_else_cancelled_is_never_taken_for_ours(world: World, keys: str) -> None:
-    world.control.settings(key_mode=keys)
+def test_a_policy_someone_else_cancelled_is_never_taken_for_ours(world: World) -> None:
     booking = world.booking(faults=[{"on": "confirm", "do": "error_before", "times": 1}])
     row_id = world.accept(booking, refund=SKIP)
     world.run(*world.database.published.pop(0))
@@ -120,6 +110,7 @@ def test_a_policy_someone_else_cancelled_is_never_taken_for_ours(world: World, k
     assert (row.problem or {})["type"].endswith("cancelled-by-someone-else")
 
 
+@pytest.mark.key_mode("honoured", "ignored")  # an error stored under the key would only be met again
 def test_the_same_key_goes_out_until_the_insurer_forgets_it(world: World) -> None:
     booking = world.booking(faults=[{"on": "confirm", "do": "error_before", "times": 3}])
     world.accept(booking, refund=SKIP)
@@ -129,6 +120,18 @@ def test_the_same_key_goes_out_until_the_insurer_forgets_it(world: World) -> Non
     keys = [request["key"] for request in world.control.requests(operation="confirm")]
     assert len(keys) == 4
     assert len(set(keys)) == 1
+
+
+@pytest.mark.key_mode("storing_errors")
+def test_a_key_that_only_brings_back_its_error_is_given_up_once_nothing_is_proven_done(world: World) -> None:
+    booking = world.booking(faults=[{"on": "confirm", "do": "error_before"}])
+    world.accept(booking, refund=SKIP)
+
+    world.settle()
+
+    sent = [(request["key"], request["status"]) for request in world.control.requests(operation="confirm")]
+    (first, _), *_ = sent
+    assert [(key == first, status) for key, status in sent] == [(True, 503), (True, 409), (False, 200)]
 
 
 def test_each_preview_round_has_its_own_key(world: World) -> None:

@@ -12,8 +12,10 @@ from sqlalchemy import event, select
 from shared import intake, reservations
 from shared.cancellation_request import parse
 from shared.config import AcceptingSettings
+from shared.lifecycle import TaskName
 from shared.models import Cancellation, Reservation
 from tests.recording import RecordingDatabase
+from tests.world import World
 
 BOOKING = "8WD8Y-LTEKE-INS"
 AT_ONCE = 32
@@ -107,6 +109,21 @@ def test_two_that_want_the_same_policies_in_opposite_order_never_wait_for_each_o
     assert held(database) == dict.fromkeys("abc", wanting[answers.index(None)])
 
 
+@pytest.mark.parametrize("time", range(5))
+def test_sets_that_overlap_in_a_circle_never_wait_for_each_other_and_one_is_held_whole(
+    database: RecordingDatabase, time: int
+) -> None:
+    circle = [["a", "b"], ["b", "c"], ["c", "a"]]
+    wanting = [cancellation(database, number) for number in range(12)]
+
+    answers = at_once(lambda number: reserve(database, wanting[number], circle[number % 3]), times=12)
+
+    assert answers.count(None) == 1
+    winner = answers.index(None)
+    assert held(database) == dict.fromkeys(circle[winner % 3], wanting[winner])
+    assert {answer[1] for answer in answers if answer} == {wanting[winner]}
+
+
 def test_each_of_many_at_once_holds_its_own_policy(database: RecordingDatabase) -> None:
     wanting = [cancellation(database, number) for number in range(8)]
 
@@ -171,6 +188,31 @@ def test_policies_of_another_partner_or_booking_are_other_policies(
     assert reserve(database, theirs, ["a"]) is None
 
 
+def test_of_many_of_two_partners_at_once_one_of_each_holds_the_policy(database: RecordingDatabase) -> None:
+    partners = ["ABCDE", "OTHER"] * 8
+    wanting = [cancellation(database, number, partner=partner) for number, partner in enumerate(partners)]
+
+    answers = at_once(lambda number: reserve(database, wanting[number], ["a"]), times=len(wanting))
+
+    winners = [number for number, answer in enumerate(answers) if answer is None]
+    assert sorted(partners[number] for number in winners) == ["ABCDE", "OTHER"]
+    holder = {partners[number]: wanting[number] for number in winners}
+    assert [answer for answer in answers if answer] == [
+        ("a", holder[partner]) for number, partner in enumerate(partners) if number not in winners
+    ]
+
+
+def test_freeing_one_partners_policy_leaves_the_others_in_hand(database: RecordingDatabase) -> None:
+    ours, theirs = cancellation(database), cancellation(database, partner="OTHER")
+    reserve(database, ours, ["a"])
+    reserve(database, theirs, ["a"])
+
+    with database.transaction() as tx:
+        reservations.release_all(tx, ours)
+
+    assert held(database) == {"a": theirs}
+
+
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer at a time
 def test_a_policy_freed_while_it_is_being_asked_for_is_not_taken_for_reserved(database: RecordingDatabase) -> None:
     first, second = cancellation(database, 1), cancellation(database, 2)
@@ -190,3 +232,39 @@ def test_a_policy_freed_while_it_is_being_asked_for_is_not_taken_for_reserved(da
     assert freed
     is_told_that_it_holds = answer is None
     assert is_told_that_it_holds == (held(database).get("a") == second)
+
+
+def test_of_many_looked_up_at_once_one_goes_on_and_the_others_are_rejected_naming_it(world: World) -> None:
+    booking = world.booking()
+    rows = [world.accept(booking) for _ in range(AT_ONCE)]
+    world.database.published.clear()
+
+    at_once(lambda number: world.run(TaskName.LOOK_UP, rows[number]), times=AT_ONCE)
+
+    ended = [world.row(row_id) for row_id in rows]
+    (holder,) = [row for row in ended if row.status == "in_progress"]
+    assert held(world.database) == {booking.quote_id: holder.id}
+    told = {(row.status, *_told(row)) for row in ended if row.id != holder.id}
+    assert told == {("rejected", "/problems/already-in-hand", booking.quote_id, str(holder.id))}
+    assert world.database.published == [(TaskName.PREVIEW, holder.id)]
+
+
+def test_of_many_looked_up_at_once_for_overlapping_policies_one_holds_all_of_its_own(world: World) -> None:
+    booking = world.booking(policies=[{}, {}, {}])
+    first, second, third = booking.quote_ids
+    circle = [[first, second], [second, third], [third, first]]
+    wanted = {world.accept(booking, quotes=[{"id": quote_id} for quote_id in pair]): pair for pair in circle * 6}
+    rows = list(wanted)
+
+    at_once(lambda number: world.run(TaskName.LOOK_UP, rows[number]), times=len(rows))
+
+    ended = [world.row(row_id) for row_id in rows]
+    (holder,) = [row for row in ended if row.status == "in_progress"]
+    assert held(world.database) == dict.fromkeys(wanted[holder.id], holder.id)
+    assert {(row.status, _told(row)[-1]) for row in ended if row.id != holder.id} == {("rejected", str(holder.id))}
+
+
+def _told(row: Cancellation) -> tuple[str, str, str]:
+    """Return why a row was rejected, over which policy, and whom it names as the holder."""
+    problem = row.problem or {}
+    return problem["type"], problem["quote_id"], problem["holder"]
