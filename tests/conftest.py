@@ -60,14 +60,27 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    url = request.getfixturevalue("postgresql_url")
-    yield url
-    _empty(url)
+    yield request.getfixturevalue("postgresql_url")
+    _empty(request.getfixturevalue("postgresql_database"))
+
+
+@pytest.fixture(scope="session")
+def postgresql_database(postgresql_url: str) -> Iterator[RecordingDatabase]:
+    """One opened PostgreSQL database: statements are compiled once per engine, which takes longer than running them."""
+    opened = RecordingDatabase(postgresql_url)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[RecordingDatabase]:
+def database(database_url: str, request: pytest.FixtureRequest) -> Iterator[RecordingDatabase]:
     """A database that remembers what it published instead of sending it."""
+    if not database_url.startswith("sqlite"):
+        opened = request.getfixturevalue("postgresql_database")
+        opened.published.clear()
+        yield opened
+        opened.published.clear()
+        return
     opened = RecordingDatabase(database_url)
     yield opened
     opened.close()
@@ -104,9 +117,7 @@ def world(database: RecordingDatabase, simulator: SimulatorServer, broker: str) 
     made.close()
 
 
-def _empty(url: str) -> None:
-    opened = RecordingDatabase(url)
+def _empty(opened: RecordingDatabase) -> None:
     with opened.transaction() as tx:
         for table in reversed(Base.metadata.sorted_tables):
             tx.session.execute(delete(table))
-    opened.close()

@@ -14,9 +14,6 @@ from shared.config import WorkerSettings
 from shared.db import Message, now_plus
 from shared.lifecycle import TaskName
 from shared.models import Call, Cancellation, Claim, Reservation, Transition
-from shared.refund_endpoint import RefundEndpoint
-from shared.xcover.auth import Signer
-from shared.xcover.client import XCoverClient
 from tests.recording import RecordingDatabase
 from tests.simulator import (
     CLAIM_TYPE_ID,
@@ -63,40 +60,29 @@ class World:
         self.control = simulator.control
         self.ran: list[str] = []
         self._time: list[AbstractContextManager[None]] = []
+        self._connected: runtime.Runtime | None = None
         self.configure(**settings)
 
     def configure(self, **settings: Any) -> None:
         """Run the steps with these settings from now on."""
         self.settings = worker_settings(self.simulator, **settings)
-        connected = runtime.connect(self.settings, self.database)
-        signer = Signer(
-            api_key=XCOVER_API_KEY, secret=self.settings.xcover_api_secret.get_secret_value(),
-            algorithm=self.settings.xcover_signature_algorithm, signed_headers=self.settings.xcover_signed_headers,
-        )  # fmt: skip
-        # The insurer checks the Date against true time, which our moved clock is not.
-        xcover = XCoverClient(
-            base_url=self.simulator.xcover_url,
-            partner_code=PARTNER_CODE,
-            signer=signer,
-            clock=lambda: datetime.now(UTC),
-        )
-        connected.xcover.close()
-        refunds = connected.refunds_or_none
-        if self.settings.refund_url is not None and self.settings.refund_secret is not None:
-            secret = self.settings.refund_secret.get_secret_value()
-            refunds = RefundEndpoint(url=self.settings.refund_url, secret=secret, clock=lambda: datetime.now(UTC))
-        made = runtime.Runtime(self.settings, self.database, xcover, connected.xclaim_or_none, refunds)
-        runtime.configure(lambda: made)
+        # Both sides check signatures against true time, which our moved clock is not.
+        self._disconnect()
+        connected = runtime.connect(self.settings, self.database, clock=lambda: datetime.now(UTC))
+        self._connected = connected
+        runtime.configure(lambda: connected)
+
+    def _disconnect(self) -> None:
+        if self._connected is not None:
+            for client in (self._connected.xcover, self._connected.xclaim_or_none, self._connected.refunds_or_none):
+                if client is not None:
+                    client.close()
 
     def close(self) -> None:
         """Put time back and close connections; the database belongs to its fixture."""
         for moved in reversed(self._time):
             moved.__exit__(None, None, None)
-        current = runtime.runtime()
-        current.xcover.close()
-        for client in (current.xclaim_or_none, current.refunds_or_none):
-            if client is not None:
-                client.close()
+        self._disconnect()
         runtime.forget()
 
     def booking(self, **spec: Any) -> SimBooking:

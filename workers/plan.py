@@ -63,7 +63,7 @@ def check_can_be_cancelled(booking: Booking, quote_ids: Collection[str]) -> None
         policy = policies[quote_id]
         _check_is_not_cancelled(policy)
         if policy.can_be_cancelled is not True:
-            said = "does not say that" if policy.can_be_cancelled is None else "says that it is not so that"
+            said = "does not tell whether" if policy.can_be_cancelled is None else "denies that"
             detail = f"XCover {said} policy {policy.id} (status {policy.status}) can be cancelled."
             raise CannotGoOn("policy-cannot-be-cancelled", detail, quote_id=policy.id, policy_status=policy.status)
 

@@ -3,8 +3,10 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
+from shared.clock import utc_now
 from shared.config import WorkerSettings
 from shared.db import Database
 from shared.insurer.transport import InsurerHttp
@@ -94,22 +96,24 @@ def forget() -> None:
     _current, _build = None, None
 
 
-def connect(settings: WorkerSettings, database: Database) -> Runtime:
-    """Build the clients that the settings describe."""
+def connect(settings: WorkerSettings, database: Database, *, clock: Callable[[], datetime] = utc_now) -> Runtime:
+    """Build the clients that the settings describe; `clock` dates what they sign."""
     signer = Signer(
         api_key=settings.xcover_api_key.get_secret_value(),
         secret=settings.xcover_api_secret.get_secret_value(),
         algorithm=settings.xcover_signature_algorithm,
         signed_headers=settings.xcover_signed_headers,
     )
-    xcover = XCoverClient(base_url=settings.xcover_base_url, partner_code=settings.xcover_partner_code, signer=signer)
-    return Runtime(settings, database, xcover, _xclaim(settings), _refunds(settings))
+    xcover = XCoverClient(
+        base_url=settings.xcover_base_url, partner_code=settings.xcover_partner_code, signer=signer, clock=clock
+    )
+    return Runtime(settings, database, xcover, _xclaim(settings), _refunds(settings, clock))
 
 
-def _refunds(settings: WorkerSettings) -> RefundEndpoint | None:
+def _refunds(settings: WorkerSettings, clock: Callable[[], datetime]) -> RefundEndpoint | None:
     if settings.refund_url is None or settings.refund_secret is None:
         return None
-    return RefundEndpoint(url=settings.refund_url, secret=settings.refund_secret.get_secret_value())
+    return RefundEndpoint(url=settings.refund_url, secret=settings.refund_secret.get_secret_value(), clock=clock)
 
 
 def _xclaim(settings: WorkerSettings) -> XClaimClient | None:

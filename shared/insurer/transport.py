@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic
 from typing import NoReturn
@@ -218,14 +219,19 @@ def _retry_after(value: str | None, insurer_time: datetime | None) -> float | No
     return None if wait is None else min(max(wait, 0.0), MAX_RETRY_AFTER)
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return the one context of this process: reading the certificates takes longer than a call."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class _DeadlineTransport(httpx.HTTPTransport):
     """httpx's transport over a pool whose sockets keep to the call's deadline."""
 
     def __init__(self) -> None:
-        context = httpx.create_ssl_context(trust_env=False)
-        super().__init__(verify=context, trust_env=False)
+        super().__init__(verify=_tls(), trust_env=False)
         self._pool = httpcore.ConnectionPool(
-            ssl_context=context,
+            ssl_context=_tls(),
             max_connections=LIMITS.max_connections,
             max_keepalive_connections=LIMITS.max_keepalive_connections,
             keepalive_expiry=LIMITS.keepalive_expiry,
