@@ -64,6 +64,8 @@ def report_refund(tx: Transaction, cancellation_id: UUID, report: RefundReport) 
             tx, row, report, "refund-after-end", f"reported after the cancellation was {row.status}"
         )
     if row.status == Status.COMPLETED:
+        if _was_previewed_before(tx, row, report) and not report.equals(row.preview_total, row.preview_currency):
+            return _store_for_review(tx, row, report, "refund-of-another-round", "of an earlier preview's amount")
         return _refuse(tx, row, report, "refund-not-awaited", "The cancellation is completed without a refund report.")
     if row.steps and Step.REFUND not in row.steps:
         return _refuse(tx, row, report, "refund-not-awaited", f"The journey {row.journey!r} has no refund to report.")
@@ -131,7 +133,11 @@ def refund_columns(report: RefundReport) -> dict[str, Any]:
 
 
 _ANSWERED_BY_A_REPORT = {
-    f"/problems/{slug}" for slug in ("refund-not-reported", "refund-refused", "tries-spent", "answer-unreadable")
+    f"/problems/{slug}"
+    for slug in (
+        *("refund-not-reported", "refund-refused", "refund-call-disabled"),
+        *("tries-spent", "answer-unreadable"),
+    )
 }
 """What a person need not look at any more once the refund is reported."""
 
@@ -148,7 +154,7 @@ def _report_again(tx: Transaction, row: Cancellation, report: RefundReport) -> V
         return Verdict(status=200)
     before = f"{row.refund_amount} {row.refund_currency} with reference {row.refund_reference!r}"
     is_other = not report.equals(row.preview_total, row.preview_currency)
-    if is_other and row.status != Status.COMPLETED and _was_previewed_before(tx, row, report):
+    if is_other and _was_previewed_before(tx, row, report):
         why = f"of an earlier preview's amount, after one of {before}"
         return _store_for_review(tx, row, report, "refund-of-another-round", why, is_second=True)
     detail = f"A refund of {before} was reported before."

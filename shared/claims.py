@@ -8,12 +8,12 @@ from uuid import UUID
 from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
-from shared import milestones, reservations
-from shared.clock import utc_now
+from shared import calls, milestones, reservations
 from shared.columns import new_id
 from shared.db import Transaction, clock_lead, insert_or_ignore, now_plus
 from shared.lifecycle import Status, Step
 from shared.models import Cancellation, Claim
+from shared.transitions import lock
 from shared.xclaim import claims as xclaim
 
 CLOCK_ALLOWANCE = timedelta(seconds=10)
@@ -62,6 +62,12 @@ def name_by_hand(tx: Transaction, row: Cancellation, *, claim_id: str | None, re
     names = [name for name in (claim_id, reference) if name]
     if own is None or _others_named(tx.session, names, but=own):
         return False
+    was = {own.claim_id, own.reference} - {None}
+    if was and not was & set(names):  # what is known so far is about another claim
+        if reservations.take(tx, row, own.quote_id) is not None:
+            return False
+        own.is_processed, own.milestones, own.status, own.status_name = False, {}, None, None
+        own.fetched_at = own.closed_at = None
     own.claim_id, own.reference = claim_id, reference
     tx.session.flush()
     return True
@@ -223,7 +229,8 @@ def _is_older(tx: Transaction, row: Claim, said: xclaim.Claim, insurer_time: dat
 def _latch(tx: Transaction, row: Claim, words: Sequence[str | None], mapping: MilestoneMapping) -> tuple[str, ...]:
     new = milestones.reached(words, already=row.milestones, mapping=mapping)
     if new:
-        at = utc_now().isoformat().replace("+00:00", "Z")
+        now = tx.session.scalars(select(now_plus(0))).one()
+        at = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
         row.milestones = {**row.milestones, **dict.fromkeys(new, at)}
     if row.closed_at is None and row.milestones.keys() & {
         milestones.CLAIM_PAID,
@@ -238,10 +245,14 @@ def _latch(tx: Transaction, row: Claim, words: Sequence[str | None], mapping: Mi
 
 def _moves_money(tx: Transaction, row: Claim) -> bool:
     """Tell whether the policy is being refunded or cancelled right now: it must not pass into other hands then."""
-    holder = tx.session.get_one(Cancellation, row.cancellation_id)
+    holder = lock(tx, row.cancellation_id)
+    if holder is None:
+        return False
     is_cancelled_too = any(quote["id"] == row.quote_id for quote in holder.quotes)
-    has_begun = holder.refund_reported_at is not None or Step.REFUND in holder.done_steps
-    return is_cancelled_too and has_begun and holder.status not in {Status.COMPLETED, Status.CLOSED}
+    asked = calls.latest(tx.session, holder.id, Step.REFUND)
+    is_asked_for = asked is not None and (calls.is_unsettled(asked) or asked.outcome == "done")
+    has_begun = holder.refund_reported_at is not None or Step.REFUND in holder.done_steps or is_asked_for
+    return is_cancelled_too and has_begun and holder.status != Status.COMPLETED
 
 
 def _locked(tx: Transaction, claim_row_id: UUID) -> Claim:

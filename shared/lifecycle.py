@@ -118,11 +118,11 @@ ALLOWED: dict[Status, frozenset[Status]] = {
     Status.NEEDS_REVIEW: frozenset(
         {Status.IN_PROGRESS, Status.COMPLETED, Status.ABORTED, Status.NEEDS_REVIEW, Status.CLOSED}
     ),
-    # Money that is reported as paid after the end is never dropped: a person looks at it.
+    # Money that is reported as paid after the end, or once more, is never dropped: a person looks at it.
     Status.REJECTED: frozenset({Status.NEEDS_REVIEW}),
     Status.ABORTED: frozenset({Status.NEEDS_REVIEW}),
     Status.CLOSED: frozenset({Status.NEEDS_REVIEW}),
-    Status.COMPLETED: frozenset(),
+    Status.COMPLETED: frozenset({Status.NEEDS_REVIEW}),
 }
 
 UNFINISHED = frozenset({Status.IN_PROGRESS, Status.AWAITING_REFUND, Status.AWAITING_PREMIUM_REFUND})

@@ -36,6 +36,7 @@ CAUSES: dict[tuple[Status, Status], str] = {
     (Status.NEEDS_REVIEW, Status.ABORTED): "abort",
     (Status.NEEDS_REVIEW, Status.NEEDS_REVIEW): "more to review",
     (Status.NEEDS_REVIEW, Status.CLOSED): "close",
+    (Status.COMPLETED, Status.NEEDS_REVIEW): "another report",
     (Status.REJECTED, Status.NEEDS_REVIEW): "late report",
     (Status.ABORTED, Status.NEEDS_REVIEW): "late report",
     (Status.CLOSED, Status.NEEDS_REVIEW): "late report",

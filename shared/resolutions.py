@@ -5,8 +5,6 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -17,61 +15,13 @@ from shared.lifecycle import Status, Step, next_step
 from shared.models import Cancellation
 from shared.money import Money, MoneyError
 from shared.problems import Problem
+from shared.rulings import Resolution, Ruling
 from shared.transitions import Change, advance, lock
 
 CLOSABLE = frozenset({Status.NEEDS_REVIEW, Status.AWAITING_REFUND, Status.AWAITING_PREMIUM_REFUND})
-
-
-class Resolution(StrEnum):
-    """The ways to resolve."""
-
-    DONE = "done"
-    NOT_DONE = "not_done"
-    AMEND = "amend"
-    CLOSE = "close"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """What shows that a step did happen: kept as stated, and read where the step needs it."""
-
-    stated: Mapping[str, Any] = field(default_factory=dict)
-    money: Money | None = None
-    """What was refunded, or what a cancellation refunds."""
-    reference: str | None = None
-    """The partner's name for the payment."""
-    claim_id: str | None = None
-    claim_reference: str | None = None
-
-    def __bool__(self) -> bool:
-        """Tell whether anything is shown at all."""
-        return any(vars(self).values())
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClaimAmendment:
-    """Claim fields that replace refused ones; None keeps what was asked for."""
-
-    section_fields: list[Any] | None = None
-    language: str | None = None
-    claim_type_id: str | None = None
-
-    def fields(self) -> dict[str, Any]:
-        """Return what is replaced."""
-        return {name: value for name, value in vars(self).items() if value is not None}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ruling:
-    """An operator's decision, with who and why."""
-
-    resolution: Resolution
-    actor: str
-    note: str
-    evidence: Evidence = Evidence()
-    amendment: ClaimAmendment = ClaimAmendment()
-    frees_policies: bool = False
-    """Let others cancel or claim the policies although something irreversible was begun; only with `close`."""
+MAY_STILL_ARRIVE = 600.0
+"""Seconds. A refund or a claim that went out unanswered this lately may still be acted on: its repeat waits, unless an
+operator skips that with `retry`. XCover refuses a second cancellation, so those need not wait."""
 
 
 def resolve(tx: Transaction, cancellation_id: UUID, ruling: Ruling) -> None:
@@ -182,15 +132,18 @@ def _not_done(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
             done = [step for step in row.done_steps if step not in {Step.PREVIEW, Step.REFUND}]
             _go_on(tx, row, ruling, done=done, values={"round": row.round + 1})
         case Step.REFUND:
+            wait = _seconds_until_settled(tx, row, Step.REFUND)
             _settle_not_done(tx, row, Step.REFUND)
             nothing = dict.fromkeys(("refund_amount", "refund_currency", "refund_reference"))
-            _go_on(tx, row, ruling, values={**nothing, "refund_reported_at": None, "waiting_since": None})
+            values = {**nothing, "refund_reported_at": None, "waiting_since": None}
+            _go_on(tx, row, ruling, values=values, due_in=wait)
         case Step.AWAIT_PREMIUM_REFUND:
             _go_on(tx, row, ruling, values={"waiting_since": None})
         case Step.CLAIM:
             _must_have_called(tx, row, Step.CLAIM)
+            wait = _seconds_until_settled(tx, row, Step.CLAIM)
             _claim_anew(tx, row)
-            _go_on(tx, row, ruling)
+            _go_on(tx, row, ruling, due_in=wait)
         case Step.CONFIRM | Step.CANCEL as step:
             _must_have_called(tx, row, Step(step))
             _settle_not_done(tx, row, Step(step))
@@ -242,6 +195,13 @@ def _settle_not_done(tx: Transaction, row: Cancellation, step: Step) -> None:
     call = calls.latest(tx.session, row.id, step)
     if call is not None:
         calls.settle_not_done(tx, call)
+
+
+def _seconds_until_settled(tx: Transaction, row: Cancellation, step: Step) -> float:
+    call = calls.latest(tx.session, row.id, step)
+    if call is None or not calls.is_unsettled(call):
+        return 0.0
+    return calls.seconds_until_older(tx.session, call, seconds=MAY_STILL_ARRIVE)
 
 
 def _finish(tx: Transaction, row: Cancellation, ruling: Ruling, values: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import func, select
 
-from shared import caller_actions, clock, intake, resolutions
+from shared import caller_actions, clock, intake, resolutions, rulings
 from shared.cancellation_request import parse
 from shared.config import WorkerSettings
 from shared.db import Message, now_plus
@@ -183,9 +183,7 @@ class World:
 
     def resolve(self, row_id: UUID, resolution: str, *, note: str = "looked into it", **ruling: Any) -> None:
         """Decide as an operator."""
-        made = resolutions.Ruling(
-            resolution=resolutions.Resolution(resolution), actor="operator:ops", note=note, **ruling
-        )
+        made = rulings.Ruling(resolution=rulings.Resolution(resolution), actor="operator:ops", note=note, **ruling)
         with self.database.transaction() as tx:
             resolutions.resolve(tx, row_id, made)
 

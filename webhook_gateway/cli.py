@@ -11,7 +11,7 @@ import click
 
 from shared.lifecycle import ClaimWhen, Journey
 from shared.models import STATUSES
-from shared.resolutions import Resolution
+from shared.rulings import Resolution
 from webhook_gateway import cli_bodies, display
 from webhook_gateway.api_client import Api, Misuse, Refused, Unreachable
 

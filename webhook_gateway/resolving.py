@@ -10,7 +10,7 @@ from shared.cancellation_request import Language, SectionFields, VendorId, inval
 from shared.money import Money
 from shared.problems import Problem
 from shared.refund_report import AmountText, CurrencyCode, Reference
-from shared.resolutions import ClaimAmendment, Evidence, Resolution, Ruling
+from shared.rulings import ClaimAmendment, Evidence, Resolution, Ruling
 
 
 def _readable(value: str) -> str:

@@ -44,7 +44,7 @@ def keeping(held: Cancellation, step: Step, call: Call | None = None, *, sent_re
     except CannotGoOn as no:
         _write(held, step, partial(_reject, held=held, no=no))
     except SwitchedOff as off:
-        _write(held, step, partial(_park_until_on, held=held, off=off))
+        _write(held, step, partial(_park_until_on, held=held, call=call, off=off))
     except InsurerError as error:
         _settle(held, step, call, error, sent_reasons=sent_reasons)
     except AWAY:
@@ -103,8 +103,10 @@ def _reject(tx: Transaction, *, held: Cancellation, no: CannotGoOn) -> None:
     cancellations.reject(tx, held, no.slug, str(no), **no.evidence)
 
 
-def _park_until_on(tx: Transaction, *, held: Cancellation, off: SwitchedOff) -> None:
+def _park_until_on(tx: Transaction, *, held: Cancellation, call: Call | None, off: SwitchedOff) -> None:
     cancellations.park(tx, held, off.slug, f"{off}; retry it once that is switched on.")
+    if call is not None:
+        calls.record(tx, call, "not_sent")
 
 
 def _write(held: Cancellation, step: Step, end: Callable[[Transaction], None]) -> None:

@@ -21,10 +21,11 @@ def settle(tx: Transaction, held: Cancellation, settings: WorkerSettings) -> Cal
     """
     offered = offer.offered(held)
     call = calls.latest(tx.session, held.id, Step.REFUND)
-    if call is not None and (calls.is_unsettled(call) or call.outcome == "refused"):
-        return _intend(tx, held, call.request, number=call.round)  # before all else: money may have moved
     if offer.is_claim_closed_unpaid(tx, held):
+        # Before an unknown refund is settled: a repeat could be what pays for a policy that is not cancelled any more.
         offer.park_closed_claim(tx, held)
+    elif call is not None and calls.is_unsettled(call) and held.refund_amount is None:
+        return _intend(tx, held, call.request, number=call.round)
     elif held.refund_amount is not None and held.refund_currency is not None:
         reported = Money(amount=held.refund_amount, currency=held.refund_currency)
         if reported == offered:
@@ -34,7 +35,7 @@ def settle(tx: Transaction, held: Cancellation, settings: WorkerSettings) -> Cal
             cancellations.park(tx, held, "refund-amount-changed", detail)
     elif held.refund_mode == "skip":
         cancellations.finish_step(tx, held, Step.REFUND, "the request says that no refund is reported")
-    elif offered.amount == 0:
+    elif offered.amount == 0 and (call is None or call.outcome != "done"):
         cancellations.finish_step(tx, held, Step.REFUND, "there is nothing to refund")
     elif held.refund_mode == "call" and (call is None or call.outcome != "done"):
         return _intend_or_renew(tx, held, settings, call)
@@ -73,13 +74,18 @@ def _intend_or_renew(tx: Transaction, held: Cancellation, settings: WorkerSettin
     if held.begun_at >= held.preview_expires_at - offer.renewal_lead(held, settings):
         cancellations.renew_preview(tx, held, "the offer comes near its end before its refund was asked for")
         return None
-    if call is None or not calls.is_open(call):  # none yet, or proven not done by an operator's word
-        number = calls.next_round(tx.session, held.id, Step.REFUND)
-    else:
-        number = call.round
     offered = offer.offered(held)
     asked = {"id": str(held.id), "booking_id": held.booking_id, "amount": offered.text, "currency": offered.currency}
-    return _intend(tx, held, asked, number=number)
+    if call is None or not calls.is_open(call):  # none yet, or proven not done by an operator's word
+        return _intend(tx, held, asked, number=calls.next_round(tx.session, held.id, Step.REFUND))
+    if call.outcome == "refused" and call.request != asked:
+        detail = (
+            f"The partner refused to refund {call.request['amount']}; the insurer now offers {offered}. "
+            "Report its refund, or resolve with not_done to ask for it under a new key."
+        )
+        cancellations.park(tx, held, "refund-refused", detail)
+        return None
+    return _intend(tx, held, asked, number=call.round)
 
 
 def _intend(tx: Transaction, held: Cancellation, asked: dict[str, Any], *, number: int) -> Call:

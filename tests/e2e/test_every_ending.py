@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -17,7 +18,8 @@ from shared.lifecycle import TASK_OF, Step, TaskName
 from shared.models import Base, Call, Cancellation, Claim, Reservation, Transition
 from shared.money import Money
 from shared.problems import Problem
-from shared.resolutions import ClaimAmendment, Evidence, Resolution, Ruling, resolve
+from shared.resolutions import resolve
+from shared.rulings import ClaimAmendment, Evidence, Resolution, Ruling
 from tests.e2e.test_every_ending_table import CASES, EVENTS
 from tests.every_ending import CURRENCY, EARLIER, PREVIEWED, REFERENCE, STATES, State, write
 from tests.recording import RecordingDatabase
@@ -179,6 +181,10 @@ def _assert_particulars(world: World, state: State, event: str, before: Seen, af
     elif event.startswith("report"):
         assert [line.details.get("reference") for line in after.lines[len(before.lines) :]] == ["re_other"]
         assert was.refund_reported_at is not None or row.refund_reference == "re_other"
+    elif event == "not_done" and "unknown" in state.facts and state.step in {"claim", "refund"}:
+        assert world.database.published == []
+        assert row.next_attempt_at is not None
+        assert row.next_attempt_at > row.updated_at + timedelta(minutes=9)
     elif row.status == "in_progress" and (event not in SAID or was.status != row.status):
         assert world.database.published == [(TASK_OF[Step(str(row.next_step))], row.id)]
     _assert_ruled(state, event, before, after)

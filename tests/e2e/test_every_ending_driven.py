@@ -14,7 +14,8 @@ import pytest
 
 from shared import caller_actions, webhook_events
 from shared.models import Claim, Reservation
-from shared.resolutions import ClaimAmendment, Resolution, Ruling, resolve
+from shared.resolutions import resolve
+from shared.rulings import ClaimAmendment, Resolution, Ruling
 from tests.every_ending import STATES, write
 from tests.world import World
 

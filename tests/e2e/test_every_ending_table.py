@@ -51,12 +51,11 @@ TABLE = {
     in_progress/preview+renewed in_progress/preview! in_progress/confirm* in_progress/claim+first
     in_progress/claim!+first needs_review/preview! needs_review/confirm* needs_review/claim!+first
     needs_review/claim!+refused *+reported in_progress/claim!+last
-202 needs_review - = after      : rejected/- aborted/- closed/*
+202 needs_review - = after      : rejected/- aborted/- closed/* completed/-! completed/-!+skipped
 409 not-previewed               : */look_up in_progress/preview in_progress/preview+running in_progress/preview!+then
     */await_premium_refund* needs_review/preview
 409 refund-not-awaited          : */claim */cancel* in_progress/claim! needs_review/claim! needs_review/claim!+failed
-    completed/-!+skipped completed/-!+claim
-409 refund-already-reported     : completed/-!
+    completed/-!+claim
 """,
     # The answer to the repeat: 200 wherever the report was taken or stored, and the same refusal where it was refused.
     "report_again": """

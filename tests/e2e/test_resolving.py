@@ -10,7 +10,7 @@ import pytest
 from shared import intake, webhook_events
 from shared.money import Money
 from shared.problems import Problem
-from shared.resolutions import ClaimAmendment, Evidence
+from shared.rulings import ClaimAmendment, Evidence
 from tests.simulator import REFUND_SECRET, SimBooking
 from tests.world import World
 

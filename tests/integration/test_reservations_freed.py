@@ -7,7 +7,8 @@ import pytest
 
 from shared import caller_actions, webhook_events
 from shared.problems import Problem
-from shared.resolutions import Resolution, Ruling, resolve
+from shared.resolutions import resolve
+from shared.rulings import Resolution, Ruling
 from tests.simulator import SimBooking
 from tests.world import World
 

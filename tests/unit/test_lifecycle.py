@@ -42,11 +42,11 @@ MAY_BECOME = {
     "awaiting_premium_refund": {"awaiting_premium_refund", "in_progress", "needs_review", "closed"},
     # retry or resolve; abort before the point of no return; more evidence for the person
     "needs_review": {"in_progress", "completed", "aborted", "needs_review", "closed"},
-    # money reported as paid after the end
+    # money reported as paid after the end, or once more
+    "completed": {"needs_review"},
     "rejected": {"needs_review"},
     "aborted": {"needs_review"},
     "closed": {"needs_review"},
-    "completed": set(),
 }
 
 
@@ -121,8 +121,9 @@ def test_every_status_has_its_line_in_the_table() -> None:
     assert set(MAY_BECOME) == {status.value for status in Status}
 
 
-def test_a_completed_cancellation_is_never_anything_else() -> None:
-    assert ALLOWED[Status.COMPLETED] == frozenset()
+def test_the_service_takes_nothing_up_again_that_has_ended() -> None:
+    for ended in (Status.COMPLETED, Status.REJECTED, Status.ABORTED, Status.CLOSED):
+        assert ALLOWED[ended] == {Status.NEEDS_REVIEW}
 
 
 def test_the_service_acts_by_itself_only_while_something_is_left_to_do() -> None:
