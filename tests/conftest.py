@@ -60,8 +60,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
+    opened = request.getfixturevalue("postgresql_database")
     yield request.getfixturevalue("postgresql_url")
-    _empty(request.getfixturevalue("postgresql_database"))
+    _empty(opened)
 
 
 @pytest.fixture(scope="session")

@@ -133,7 +133,7 @@ def test_an_abort_that_comes_too_late_stays_in_the_timeline(world: World, gatewa
     line = last_line(world, found)
     assert (line.event, line.actor) == ("abort_refused", "caller:shop")
     assert line.details == {"problem": "/problems/point-of-no-return"}
-    assert "already on its way" in line.reason
+    assert "point of no return" in line.reason
     assert gateway.get(f"/{found}").get_json() == before
     assert len(world.rows()) == 1
 
