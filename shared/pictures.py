@@ -6,13 +6,16 @@
 import re
 from collections.abc import Callable, Sequence
 
-from shared.lifecycle import ALLOWED, STEPS, STEPS_CLAIM_FIRST, Journey, Status, Step
+from shared.lifecycle import ALLOWED, STEPS, STEPS_CLAIM_FIRST, UNFINISHED, Journey, Status, Step
 
 ACCEPTED: dict[Status, str] = {
     Status.IN_PROGRESS: "accepted",
     Status.REJECTED: "unusable message",
 }
 """How a cancellation begins."""
+
+ENDED = frozenset(Status) - UNFINISHED - {Status.NEEDS_REVIEW}
+"""Statuses that only a report of money can still change."""
 
 CAUSES: dict[tuple[Status, Status], str] = {
     (Status.IN_PROGRESS, Status.IN_PROGRESS): "next step or try",
@@ -73,7 +76,7 @@ def state_diagram() -> str:
     for before in Status:
         following = [after for after in Status if after in ALLOWED[before] - {before}]
         lines += [f"    {before} --> {after} : {CAUSES[before, after]}" for after in following]
-        if not ALLOWED[before]:
+        if before in ENDED:
             lines.append(f"    {before} --> [*]")
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ import pytest
 from shared import problems
 from shared.cancellation_request import RefundTerms
 from shared.lifecycle import ALLOWED, STEPS, STEPS_CLAIM_FIRST, Journey, Status, Step
-from shared.pictures import ACCEPTED, CAUSES, PURPOSES, journey_table, rewritten, state_diagram
+from shared.pictures import ACCEPTED, CAUSES, ENDED, PURPOSES, journey_table, rewritten, state_diagram
 from shared.rulings import Resolution
 from workers.runtime import SwitchedOff
 
@@ -85,7 +85,7 @@ def test_the_picture_shows_nothing_else() -> None:
     arrows = re.findall(r"^    (\w+) --> (\w+) : ", state_diagram(), re.MULTILINE)
 
     assert {(Status(before), Status(after)) for before, after in arrows} <= set(PAIRS)
-    assert state_diagram().count("-->") == len(arrows) + len(ACCEPTED)  # how it begins
+    assert state_diagram().count("-->") == len(arrows) + len(ACCEPTED) + len(ENDED)  # how it begins and ends
 
 
 def test_the_state_picture_is_mermaid_with_every_node_declared() -> None:
