@@ -60,12 +60,10 @@ def report_refund(tx: Transaction, cancellation_id: UUID, report: RefundReport) 
     if row.refund_reported_at is not None:
         return _report_again(tx, row, report)
     if row.status in {Status.ABORTED, Status.REJECTED, Status.CLOSED}:
-        return _store_for_review(
-            tx, row, report, "refund-after-end", f"reported after the cancellation was {row.status}"
-        )
+        return _store_for_review(tx, row, report, "refund-after-end", f"after the cancellation was {row.status}")
     if row.status == Status.COMPLETED:
         if _was_previewed_before(tx, row, report) and not report.equals(row.preview_total, row.preview_currency):
-            return _store_for_review(tx, row, report, "refund-of-another-round", "of an earlier preview's amount")
+            return _store_for_review(tx, row, report, "refund-of-another-round", _EARLIER)
         return _refuse(tx, row, report, "refund-not-awaited", "The cancellation is completed without a refund report.")
     if row.steps and Step.REFUND not in row.steps:
         return _refuse(tx, row, report, "refund-not-awaited", f"The journey {row.journey!r} has no refund to report.")
@@ -76,7 +74,7 @@ def report_refund(tx: Transaction, cancellation_id: UUID, report: RefundReport) 
     if report.equals(row.preview_total, row.preview_currency):
         return _accept_refund(tx, row, report)
     if _was_previewed_before(tx, row, report):
-        return _store_for_review(tx, row, report, "refund-of-another-round", "of an earlier preview's amount")
+        return _store_for_review(tx, row, report, "refund-of-another-round", _EARLIER)
     expected = Money(amount=row.preview_total, currency=row.preview_currency)
     return _refuse(
         tx,
@@ -111,15 +109,25 @@ def retry(tx: Transaction, cancellation_id: UUID, *, actor: str, note: str | Non
     is_parked = row.status == Status.NEEDS_REVIEW and row.next_step is not None
     is_waiting = row.status == Status.IN_PROGRESS and row.lease_until is None
     if not is_parked and not is_waiting:
-        raise Problem(
-            "nothing-to-retry",
-            f"The cancellation is {row.status}; only one that needs review or waits can be retried.",
-        )
+        raise Problem("nothing-to-retry", _why_not_retried(row))
     reason = "taken up again by an operator" if is_parked else "its wait was skipped by an operator"
     reason = f"{reason}: {note}" if note else reason
     values = {"tries": 0, "abandoned": 0}
     change = Change(event="retried", actor=actor, reason=reason, status=Status.IN_PROGRESS, values=values)
     advance(tx, row, change, takes_over=True)
+
+
+def _why_not_retried(row: Cancellation) -> str:
+    match row.status:
+        case Status.IN_PROGRESS:
+            return "The cancellation is in_progress and being worked on right now."
+        case Status.AWAITING_REFUND:
+            return "The cancellation is awaiting_refund: it waits for a report, not for a try. Report it, or close it."
+        case Status.AWAITING_PREMIUM_REFUND:
+            return "The cancellation is awaiting_premium_refund: it asks XClaim by itself. Wait, or close it."
+        case Status.NEEDS_REVIEW:
+            return "The cancellation is needs_review without a step to try: resolve it."
+    return f"The cancellation is {row.status}; there is nothing to retry."
 
 
 def refund_columns(report: RefundReport) -> dict[str, Any]:
@@ -132,6 +140,7 @@ def refund_columns(report: RefundReport) -> dict[str, Any]:
     }
 
 
+_EARLIER = "that an earlier preview had named"
 _ANSWERED_BY_A_REPORT = {
     f"/problems/{slug}"
     for slug in (
@@ -155,7 +164,7 @@ def _report_again(tx: Transaction, row: Cancellation, report: RefundReport) -> V
     before = f"{row.refund_amount} {row.refund_currency} with reference {row.refund_reference!r}"
     is_other = not report.equals(row.preview_total, row.preview_currency)
     if is_other and _was_previewed_before(tx, row, report):
-        why = f"of an earlier preview's amount, after one of {before}"
+        why = f"{_EARLIER}, after one of {before}"
         return _store_for_review(tx, row, report, "refund-of-another-round", why, is_second=True)
     detail = f"A refund of {before} was reported before."
     return _refuse(tx, row, report, "refund-already-reported", detail)

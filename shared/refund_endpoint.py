@@ -11,7 +11,7 @@ from standardwebhooks import Webhook
 
 from shared.clock import utc_now
 from shared.insurer.answers import Answer, refusal
-from shared.insurer.errors import OutcomeUnknown, Refused
+from shared.insurer.errors import OutcomeUnknown, Refused, flatten_errors
 from shared.insurer.transport import InsurerHttp, Reply
 from shared.redaction import clean_text
 
@@ -29,6 +29,10 @@ class RefundAnswer:
 
     is_promised: bool
     reference: str | None
+
+
+class RefundRefused(Refused):
+    means = "the partner's endpoint said no; it is not asked again by itself"
 
 
 class RefundEndpoint:
@@ -50,7 +54,7 @@ class RefundEndpoint:
     def ask(self, body: Mapping[str, object], *, key: str) -> Answer[RefundAnswer]:
         """Ask for one refund: `id`, `booking_id`, `amount` (decimal text), `currency` and what the caller gave.
 
-        Raises Refused for any 4xx, a 429 too; NotSent when nothing left; OutcomeUnknown for everything else that
+        Raises RefundRefused for any 4xx, a 429 too; NotSent when nothing left; OutcomeUnknown for everything else that
         is not 200, 201 or 202, and for a page or JSON cut short: the same key is sent again.
         """
         attempted = f"ask for the refund of {body['amount']} {body['currency']} for booking {body['booking_id']}"
@@ -84,12 +88,12 @@ class RefundEndpoint:
 
 
 def _refusal(attempted: str, reply: Reply) -> Exception:
-    """Return Refused for any 4xx, else OutcomeUnknown: what a status means elsewhere does not matter here."""
+    """Return RefundRefused for any 4xx, else OutcomeUnknown: what a status means elsewhere does not matter here."""
     told = refusal(attempted, reply, is_read=False)
-    kind = Refused if 400 <= reply.status < 500 else OutcomeUnknown
-    return kind(
-        attempted, status=told.status, problems=told.problems, evidence=told.evidence, insurer_time=told.insurer_time
-    )
+    kind = RefundRefused if 400 <= reply.status < 500 else OutcomeUnknown
+    said = reply.json if isinstance(reply.json, dict) else {}
+    problems = told.problems or flatten_errors(said.get("error") or said.get("detail"))
+    return kind(attempted, status=told.status, problems=problems, evidence=told.evidence)
 
 
 def _reference(body: object) -> str | None:

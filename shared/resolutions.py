@@ -1,7 +1,8 @@
 """What an operator decides about a cancellation that waits for a person, with who and why in its timeline.
 
 `done`: the step did happen. `not_done`: it did not, and may be tried anew. `amend`: claim again with other fields.
-`close`: it ends here. A claim said to be done is only named: the worker asks XClaim whether it is so.
+`close`: it ends here, or its policies are freed after its end. A claim said to be done is only named: the worker asks
+XClaim whether it is so.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from shared.models import Cancellation
 from shared.money import Money, MoneyError
 from shared.problems import Problem
 from shared.rulings import Resolution, Ruling
-from shared.transitions import Change, advance, lock
+from shared.transitions import Change, advance, lock, note
 
 CLOSABLE = frozenset({Status.NEEDS_REVIEW, Status.AWAITING_REFUND, Status.AWAITING_PREMIUM_REFUND})
 MAY_STILL_ARRIVE = 600.0
@@ -45,6 +46,10 @@ def resolve(tx: Transaction, cancellation_id: UUID, ruling: Ruling) -> None:
 
 
 def _close(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
+    if row.status in {Status.COMPLETED, Status.CLOSED} and ruling.frees_policies:
+        note(tx, row, "policies_freed", actor=ruling.actor, reason=ruling.note, details=_details(row, ruling))
+        reservations.release_all(tx, row.id)
+        return
     if row.status not in CLOSABLE:
         if row.status == Status.IN_PROGRESS:
             _refuse("The cancellation is in progress: abort it, or wait until it has ended or needs review.")
@@ -149,7 +154,7 @@ def _not_done(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
             _settle_not_done(tx, row, Step(step))
             _go_on(tx, row, ruling)
         case None:
-            _refuse("The cancellation waits for no step: close it, or say done where every step is.")
+            _refuse("The cancellation waits for no step: close it, or resolve with done if every step is.")
         case _:
             _refuse(f"{row.next_step} leaves nothing behind: retry it.")
 
@@ -218,15 +223,14 @@ def _go_on(tx: Transaction, row: Cancellation, ruling: Ruling, **more: Any) -> N
 
 
 def _write(tx: Transaction, row: Cancellation, ruling: Ruling, *, status: Status, **more: Any) -> None:
-    details = {
-        "resolution": ruling.resolution.value,
-        "evidence": dict(ruling.evidence.stated),
-        "was": row.problem,
-        **(more.pop("details", None) or {}),
-    }
+    details = {**_details(row, ruling), **(more.pop("details", None) or {})}
     event = "closed" if status is Status.CLOSED else "resolved"
     change = Change(event=event, actor=ruling.actor, reason=ruling.note, status=status, details=details, **more)
     advance(tx, row, change, takes_over=True)
+
+
+def _details(row: Cancellation, ruling: Ruling) -> dict[str, Any]:
+    return {"resolution": ruling.resolution.value, "evidence": dict(ruling.evidence.stated), "was": row.problem}
 
 
 def _money(row: Cancellation) -> Money:

@@ -159,7 +159,7 @@ def abort(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
 @as_json
 @with_api
 def retry(api: Api, *, cancellation_id: UUID, note: str | None, as_json: bool) -> None:
-    """Let one that needs review or waits go on now (operators)."""
+    """Try the step of one that needs review again, or skip the wait for a next try (operators)."""
     body = {"note": note} if note is not None else None
     _print_one(api.post(f"{_ROOT}/{cancellation_id}/retry", body), as_json=as_json)
 
@@ -195,7 +195,7 @@ class _ResolutionChoice(click.Choice[str]):
 def resolve(api: Api, *, cancellation_id: UUID, as_json: bool, **decided: Any) -> None:
     """Decide about one that waits for a person (operators).
 
-    done: the step did happen, as the evidence shows. not-done: it did not; a new key is allowed.
+    done: the step did happen, as the evidence shows. not_done: it did not; a new key is allowed.
     amend: claim again with other fields. close: it ends here.
     """
     _print_one(api.post(f"{_ROOT}/{cancellation_id}/resolve", cli_bodies.resolution(**decided)), as_json=as_json)

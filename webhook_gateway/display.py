@@ -19,7 +19,6 @@ COLOURS = {
 NARROWEST = 120
 """Columns of what is no terminal, and of a list, whose columns must keep their form: a narrower screen wraps them."""
 MOST_ERRORS = 5
-_UNDER_WAY = {"in_progress", "awaiting_refund", "needs_review"}
 _MODES = {"wait": "the caller reports it", "call": "the caller's endpoint is asked to pay", "skip": "nobody is asked"}
 
 
@@ -35,12 +34,12 @@ def show_list(console: Console, page: dict[str, Any]) -> None:
     """Print a page of cancellations."""
     console.width = max(console.width, NARROWEST)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("id", "booking", "status", "next", "refund", "created (UTC)"):
+    for heading in ("id", "booking", "status", "next", "refund", "created (UTC)", "problem"):
         table.add_column(heading, no_wrap=True, overflow="fold")
     for item in page["items"]:
         table.add_row(
             item["id"], plain(item["booking_id"]), _status(item["status"]), item["next_step"] or "", _total(item),
-            _short_time(item["created_at"]),
+            _short_time(item["created_at"]), plain(_slug(item["problem"])),
         )  # fmt: skip
     console.print(table if page["items"] else "Nothing found.")
     if page["next_cursor"]:
@@ -65,11 +64,16 @@ def show_one(console: Console, item: dict[str, Any], events: list[dict[str, Any]
 
 
 def _show_problem(console: Console, document: dict[str, Any]) -> None:
-    title, detail = plain_text(document.get("title") or "Problem"), plain(document.get("detail") or "")
-    console.print(Text.assemble((title, "red"), ": ", detail))
+    detail = plain(document.get("detail") or document.get("title") or "")
+    console.print(Text.assemble((plain_text(_slug(document)), "red"), ": ", detail))
     errors = document.get("errors")
     for error in errors[:MOST_ERRORS] if isinstance(errors, list) else []:
         console.print(plain(f"  {error.get('field') or 'the body'}: {error.get('problem')}"))
+
+
+def _slug(document: dict[str, Any] | None) -> str:
+    """Return the name under which docs/journeys.md tells what to do."""
+    return str((document or {}).get("type") or "").rpartition("/")[2]
 
 
 def _show_hint(console: Console, said: str, command: str) -> None:
@@ -130,7 +134,7 @@ def _policy(quote: dict[str, Any]) -> str:
 def _previewed(item: dict[str, Any]) -> str:
     """Return what the insurer says is refunded; `cancel_now` has nothing to confirm."""
     before = item["preview"]["confirm_before"] if item["preview"] else None
-    is_open = before and item["status"] in _UNDER_WAY and "confirm" not in item["done_steps"]
+    is_open = before and item["next_step"] and "confirm" not in item["done_steps"]
     return f"{_total(item)}, to be confirmed before {_short_time(before)} UTC" if is_open else _total(item)
 
 

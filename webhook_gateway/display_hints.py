@@ -28,6 +28,8 @@ def hints(item: dict[str, Any], events: Sequence[dict[str, Any]]) -> list[Hint]:
             return _needs_review(item)
         case "closed":
             return _closed(events)
+        case "completed" if item["journey"] == "cancel_now" and item["preview"]:
+            return [("Refund the customer {total_refund} {currency}: nobody else does.".format(**item["preview"]), "")]
     return []
 
 
@@ -51,7 +53,8 @@ def _awaiting_premium_refund(item: dict[str, Any]) -> str:
 def _needs_review(item: dict[str, Any]) -> list[Hint]:
     step, is_done = item["next_step"], set(item["steps"]) <= set(item["done_steps"])
     rulings = "done|close" if step is None and is_done else _RULINGS.get(step, "close")
-    resolve = ("An operator decides:", f"cfar resolve {item['id']} {rulings} --note <why>")
+    evidence = " [--evidence NAME=VALUE]" if rulings.startswith("done") else ""
+    resolve = ("An operator decides:", f"cfar resolve {item['id']} {rulings} --note <why>{evidence}")
     return [resolve] if step is None else [(f"To try {step} again:", f"cfar retry {item['id']}"), resolve]
 
 

@@ -43,7 +43,7 @@ def _call(event: dict[str, Any]) -> tuple[Text, Text]:
     round_ = f" (round {event['round']})" if event["round"] > 1 else ""
     doubt = ", in doubt" if event["is_doubtful"] else ""
     answer = f", answered {event['answer_status']}" if event["answer_status"] else ""
-    times = "once" if event["attempts"] == 1 else f"{event['attempts']} times"
+    times = "once" if event["attempts"] == 1 else f"{event['attempts']} times, last at {event['last_sent_at'][11:19]}"
     said = Text.assemble((event["outcome"], _OUTCOMES.get(event["outcome"], "")), f"{answer}{doubt}; sent {times}")
     return plain(f"call {event['step']}{round_}"), said.append(f", key {event['key']}", "dim")
 

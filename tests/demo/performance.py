@@ -25,6 +25,8 @@ GATEWAY_PORT = 8000
 FLOWER_PORT = 5555
 FLOWER_WAIT = 15.0
 INTERRUPTED = 130
+BOOKINGS = 9
+"""Made for whoever stays, to try things with: each is cancelled once."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -145,12 +147,13 @@ def _is_flower_there(running: stack.Stack) -> bool:
 
 def _stay(out: Console, running: stack.Stack) -> None:
     with SimulatorControl(running.insurer) as insurer:
-        for_http, for_celery = (insurer.add_booking().id for _ in range(2))
+        for_http, *more = (insurer.add_booking().id for _ in range(BOOKINGS))
     lines = [
         "",
         f"Gateway   {running.gateway}/docs",
         f"Flower    {running.flower}   user {stack.FLOWER_USER}   password {running.flower_password}",
-        f"Redis     {running.redis_url}   for the Celery snippet of README.md, with booking {for_celery}",
+        f"Redis     {running.redis_url}   for the Celery snippet of README.md, with caller {stack.CALLER}",
+        f"Bookings  {' '.join(more)}",
         f"Operator  {running.operator_token}   the token for retry and resolve",
         f"Logs      {running.folder}",
         "",

@@ -117,7 +117,8 @@ TABLE = {
 """,
     "close_freeing": """
 200 closed - freed =            : awaiting_* needs_review/*
-409 nothing-to-resolve          : in_progress/* completed/* rejected/- aborted/- closed/*
+200 = = freed =                 : completed/* closed/*
+409 nothing-to-resolve          : in_progress/* rejected/- aborted/-
 """,
     "premium_refund": """
 200 in_progress = = =           : awaiting_premium_refund/*

@@ -302,6 +302,23 @@ def test_closing_frees_the_policies_only_where_nothing_was_begun_or_it_is_said(w
     assert world.row(second).problem is not None
 
 
+def test_the_policies_of_one_that_has_ended_can_still_be_freed(world: World) -> None:
+    booking = world.booking(claim_story=[])
+    claimed = world.accept(booking, journey="claim")
+    world.settle()
+    early = world.accept(booking, refund=SKIP)
+    world.settle()
+    assert world.row(early).status == "rejected"
+
+    world.resolve(claimed, "close", note="the claim is settled, the premium goes back", frees_policies=True)
+    late = world.accept(booking, refund=SKIP)
+    world.settle()
+
+    assert (world.row(claimed).status, world.row(late).status) == ("completed", "completed")
+    line = world.timeline(claimed)[-1]
+    assert (line.event, line.reason) == ("policies_freed", "the claim is settled, the premium goes back")
+
+
 @pytest.mark.parametrize("waits", ["awaiting_refund", "awaiting_premium_refund"])
 def test_one_that_waits_for_others_can_be_closed(world: World, waits: str) -> None:
     asked = {"refund": {"mode": "wait"}} if waits == "awaiting_refund" else {"journey": "claim_then_cancel"}

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from shared.insurer.errors import InsurerError, NotSent, OutcomeUnknown, Refused
+from shared.insurer.errors import InsurerError, NotSent, OutcomeUnknown
 from shared.insurer.transport import InsurerHttp
-from shared.refund_endpoint import RefundEndpoint
+from shared.refund_endpoint import RefundEndpoint, RefundRefused
 from tests.integration.test_insurer_transport import Turn, hang_up, say, serving
 from tests.servers import free_port
 from tests.simulator import REFUND_SECRET
@@ -93,8 +93,15 @@ def test_paid_or_promised(http: InsurerHttp, turn: Turn, is_promised: bool, refe
 def test_every_4xx_is_a_no(http: InsurerHttp, status: int) -> None:
     error = failure(http, say(status, {"message": "no"}))
 
-    assert type(error) is Refused
+    assert type(error) is RefundRefused
     assert error.status == status
+
+
+@pytest.mark.parametrize(
+    "body", [{"error": "closed account"}, {"detail": "closed account"}, {"message": "closed account"}]
+)
+def test_the_partners_words_are_told(http: InsurerHttp, body: dict[str, str]) -> None:
+    assert "closed account" in str(failure(http, say(402, body)))
 
 
 @pytest.mark.parametrize("status", [203, 204, 206, 301, 302, 304, 307, 500, 502, 503, 504])

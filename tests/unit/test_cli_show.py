@@ -21,7 +21,7 @@ from webhook_gateway.display_hints import hints
 AT = "2026-01-02T03:04:05.678901Z"
 CALL: dict[str, Any] = {
     "kind": "call", "at": AT, "step": "confirm", "round": 1, "outcome": "unknown", "is_doubtful": True, "attempts": 2,
-    "answer_status": 504, "key": "k-1",
+    "answer_status": 504, "key": "k-1", "last_sent_at": "2026-01-02T03:05:06.000000Z",
 }  # fmt: skip
 LINE: dict[str, Any] = {
     "kind": "transition", "at": AT, "event": "postponed", "from_status": "in_progress", "to_status": "in_progress",
@@ -130,7 +130,7 @@ def test_one_that_needs_review_says_why_and_what_may_be_pressed(gateway: Gateway
 
     said = shown(gateway, found)
 
-    assert "It could not be told whether the insurer acted: Nobody can tell." in said
+    assert "outcome-unsettled: Nobody can tell." in said
     assert f"cfar retry {found}\n" in said
     assert f"cfar resolve {found} done|not_done|close --note" in said
 
@@ -139,7 +139,9 @@ def test_one_that_needs_review_says_why_and_what_may_be_pressed(gateway: Gateway
 def test_a_command_to_copy_is_never_broken(gateway: Gateway, width: int) -> None:
     parked, waiting = gateway.parked_at_confirm(key="a"), gateway.accept_previewed(key="b")
 
-    assert f"cfar resolve {parked} done|not_done|close --note <why>\n" in shown(gateway, parked, width=width)
+    assert f"cfar resolve {parked} done|not_done|close --note <why> [--evidence NAME=VALUE]\n" in shown(
+        gateway, parked, width=width
+    )
     assert f"cfar refund {waiting} --amount 22.40 --currency EUR --reference" in shown(gateway, waiting, width=width)
 
 
@@ -159,6 +161,7 @@ def test_only_what_can_work_at_its_step_is_offered(step: str | None, done: list[
 
     offered = [command.replace("cfar ", "").replace("ID ", "").replace(" ID", "") for _, command in hints(item, [])]
 
+    offered = [command.removesuffix(" [--evidence NAME=VALUE]") for command in offered]
     assert [command.removesuffix(" --note <why>") for command in offered] == commands
 
 
@@ -236,7 +239,7 @@ def test_a_long_reason_stays_in_its_column() -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({}, "call confirm unknown, answered 504, in doubt; sent 2 times, key k-1"),
+        ({}, "call confirm unknown, answered 504, in doubt; sent 2 times, last at 03:05:06, key k-1"),
         ({"outcome": "done", "answer_status": 200, "is_doubtful": False, "attempts": 1},
          "call confirm done, answered 200; sent once, key k-1"),
         ({"outcome": "sent", "answer_status": None, "is_doubtful": False, "attempts": 1, "round": 3},
@@ -291,3 +294,11 @@ def test_a_refused_message_is_shown_with_the_fields_that_are_wrong(capsys: pytes
     display.show_one(display.terminal(), item)
 
     assert "colour: Extra inputs are not permitted" in capsys.readouterr().out
+
+
+def test_an_immediate_cancel_that_is_completed_says_whom_to_pay_what(gateway: Gateway) -> None:
+    item = gateway.get(f"/{gateway.accept_previewed()}").get_json()
+
+    told = hints({**item, "journey": "cancel_now", "status": "completed"}, [])
+
+    assert told == [("Refund the customer 22.40 EUR: nobody else does.", "")]

@@ -21,6 +21,7 @@ from shared.insurer.errors import (
     Unavailable,
 )
 from shared.lifecycle import Step
+from shared.refund_endpoint import RefundRefused
 from shared.xcover.errors import CancelledInstead, NotAPreview
 from workers.retries import LONGEST_LOCK, LONGEST_WAIT, NewRound, Park, Postpone, ReadBack, Reject, backoff, decide
 
@@ -47,6 +48,7 @@ DEEDS: dict[type[InsurerError], tuple[object, ...]] = {
     CancelledInstead: (UNSETTLED,) * 6,
     Unavailable: (AGAIN,) * 6,
     Refused: (REFUSED, REFUSED, PARTNER_REFUSED, ASK, CLAIM_REFUSED, ASK),
+    RefundRefused: (REFUSED, REFUSED, PARTNER_REFUSED, ASK, CLAIM_REFUSED, ASK),  # only a refund call raises it
     NotFound: (UNKNOWN_BOOKING, UNKNOWN_BOOKING, PARTNER_REFUSED, ASK, CLAIM_REFUSED, ASK),
     KeyConflict: (REFUSED, ANEW, PARTNER_REFUSED, ASK, ASK, ASK),
     NotAllowed: (NO_ACCESS,) * 6,
