@@ -617,13 +617,23 @@ def test_an_address_for_refunds_needs_a_secret(environment: Environment, capsys:
     assert refusal_of(WorkerSettings, capsys) == ["REFUND_SECRET: required while REFUND_URL is set"]
 
 
-@pytest.mark.parametrize("length", [23, 65])
-def test_a_refund_secret_that_is_too_short_or_too_long_is_refused(
-    length: int, environment: Environment, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("secret", ["whsec_" + b64encode(b"r" * 15).decode(), "whsec_", "a-plain-password-is-no-key"])
+def test_a_refund_secret_that_is_short_or_no_base64_is_refused(
+    secret: str, environment: Environment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    environment({**WORKER, "REFUND_SECRET": "whsec_" + b64encode(b"r" * length).decode()})
+    environment({**WORKER, "REFUND_SECRET": secret})
 
     assert variables_in(refusal_of(WorkerSettings, capsys)) == {"REFUND_SECRET"}
+
+
+@pytest.mark.parametrize("prefix", ["whsec_", ""])
+@pytest.mark.parametrize("length", [16, 24, 64, 65])
+def test_a_refund_secret_may_do_without_its_prefix_and_its_padding(
+    prefix: str, length: int, environment: Environment
+) -> None:
+    environment({**WORKER, "REFUND_SECRET": prefix + b64encode(b"r" * length).decode().rstrip("=")})
+
+    assert load(WorkerSettings).refund_secret is not None
 
 
 def test_refund_calls_are_set_up_by_address_and_secret(environment: Environment) -> None:
