@@ -3,88 +3,32 @@
 One class per kind of process, so that a process asks only for what it uses.
 """
 
-import base64
 import os
-import re
 import sys
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator
-from pydantic.dataclasses import dataclass
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.lifecycle import ClaimWhen
 from shared.milestones import DEFAULT_MAPPING
+from shared.setting_values import (
+    ApiToken,
+    Duration,
+    HttpUrl,
+    PartnerCode,
+    Secrets,
+    api_token,
+    is_address,
+    is_signing_secret,
+)
 
 EX_CONFIG = 78  # sysexits.h: configuration error
-MAX_CALLER_NAME = 64  # what the tables hold; a longer one would fail every request of its caller
-MAX_PARTNER_CODE = 64  # likewise
 MAX_PORT = 65_535
-MIN_SECRET_BYTES = 16  # below 128 bits a signature proves little
 MAX_WEB_PROCESSES = 64  # each holds a pool of database connections
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _duration(value: object) -> object:
-    """Read `90`, `90s`, `5m`, `1h` or `14d`."""
-    if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,9})([smhd]?)", value.strip())):
-        return timedelta(seconds=int(match[1]) * _UNITS[match[2] or "s"])
-    if isinstance(value, timedelta):
-        return value
-    raise ValueError("must be a whole number of seconds, or one with a unit, like 90s, 5m, 1h or 14d")
-
-
-def _comma_separated(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _http_url(value: str) -> str:
-    if not _is_address(value, schemes={"http", "https"}):
-        raise ValueError("must be an http:// or https:// address")
-    return value
-
-
-def _partner_code(value: str) -> str:
-    if not re.fullmatch(rf"[!-~]{{1,{MAX_PARTNER_CODE}}}", value):
-        raise ValueError(f"must be 1 to {MAX_PARTNER_CODE} visible ASCII characters")
-    return value
-
-
-def _is_address(value: str, *, schemes: Set[str]) -> bool:
-    try:
-        parts = urlsplit(value)
-        return parts.scheme in schemes and bool(parts.hostname)
-    except ValueError:  # its text repeats the value, which can hold a password
-        return False
-
-
-def _is_signing_secret(value: str) -> bool:
-    try:
-        text = value.removeprefix("whsec_")
-        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except ValueError:
-        return False
-    return len(key) >= MIN_SECRET_BYTES
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_comma_separated)]
-HttpUrl = Annotated[str, BeforeValidator(_http_url)]
-PartnerCode = Annotated[str, AfterValidator(_partner_code)]
-
-
-@dataclass(frozen=True)
-class ApiToken:
-    """A caller of the HTTP interface."""
-
-    name: str
-    token: SecretStr
-    is_operator: bool = False
 
 
 class Settings(BaseSettings):
@@ -113,7 +57,7 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _known_broker(cls, value: SecretStr) -> SecretStr:
-        if not _is_address(value.get_secret_value(), schemes={"redis", "rediss"}):
+        if not is_address(value.get_secret_value(), schemes={"redis", "rediss"}):
             raise ValueError("must start with redis:// or rediss://")
         return value
 
@@ -158,7 +102,7 @@ class WebSettings(AcceptingSettings):
     def _named_tokens(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        tokens = [_api_token(entry) for entry in str(value).split(",") if entry.strip()]
+        tokens = [api_token(entry) for entry in str(value).split(",") if entry.strip()]
         if not tokens:
             raise ValueError("names no caller: unset never means open")
         if len({token.token.get_secret_value() for token in tokens}) < len(tokens):
@@ -202,7 +146,7 @@ class WorkerSettings(AcceptingSettings):
     @field_validator("refund_secret")
     @classmethod
     def _standard_webhooks_secret(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _is_signing_secret(value.get_secret_value()):
+        if value is not None and not is_signing_secret(value.get_secret_value()):
             raise ValueError(
                 "must be random bytes in base64, at least 16 (24 are advised), as Standard Webhooks has it: whsec_…"
             )
@@ -222,7 +166,7 @@ class WorkerSettings(AcceptingSettings):
     def _names_only(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return [_api_token(entry).name for entry in value.split(",") if entry.strip()]
+        return [api_token(entry).name for entry in value.split(",") if entry.strip()]
 
     @classmethod
     def broken_rules(cls, given: Mapping[str, str]) -> list[str]:
@@ -312,13 +256,3 @@ def _exit_with(problems: Sequence[str]) -> NoReturn:
         print(f"  {line}", file=sys.stderr)  # noqa: T201
     print("Set them in the environment (see .env.example) and start again.", file=sys.stderr)  # noqa: T201
     raise SystemExit(EX_CONFIG)
-
-
-def _api_token(entry: str) -> ApiToken:
-    name, _, rest = entry.strip().partition(":")
-    token, _, role = rest.partition(":")
-    if not name or not token or role not in {"", "operator"}:
-        raise ValueError("each entry must be name:token or name:token:operator")
-    if len(name) > MAX_CALLER_NAME:
-        raise ValueError(f"a name may have at most {MAX_CALLER_NAME} characters")
-    return ApiToken(name=name, token=SecretStr(token), is_operator=role == "operator")

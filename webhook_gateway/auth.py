@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from flask import Flask, g, request
 
-from shared.config import ApiToken
 from shared.problems import Problem
+from shared.setting_values import ApiToken
 
 GUARDED = "/v1/"
 

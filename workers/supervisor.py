@@ -28,7 +28,8 @@ from pydantic import Field, field_validator
 
 from shared import logs
 from shared.broker import QUEUES, TASK_HARD_LIMIT, create_celery
-from shared.config import EX_CONFIG, Duration, WorkerSettings, load
+from shared.config import EX_CONFIG, WorkerSettings, load
+from shared.setting_values import Duration
 from workers.child import Child
 from workers.liveness import PROBE_AFTER, Liveness, ProbeQueue
 from workers.progress import PROGRESS_FILE

@@ -16,7 +16,6 @@ from shared.broker import create_celery
 from shared.config import (
     EX_CONFIG,
     AcceptingSettings,
-    ApiToken,
     FlowerSettings,
     Settings,
     WebSettings,
@@ -24,6 +23,7 @@ from shared.config import (
     load,
 )
 from shared.models import Cancellation
+from shared.setting_values import ApiToken
 
 ROOT = Path(__file__).parents[2]
 KINDS = (Settings, AcceptingSettings, WebSettings, WorkerSettings, FlowerSettings)
