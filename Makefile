@@ -24,7 +24,7 @@ up: $(LINKED) ## start everything and stay up: gateway on port 8000 (or PORT), F
 test: lint migrations ## everything that guards the project: lint, migrations, all tests
 	@$(BIN)/pytest --quiet --numprocesses 3
 
-coverage: $(LINKED) ## all tests once more, to show which lines and branches they reach (half as long again)
+coverage: $(LINKED) ## all tests once more, to show which lines and branches they reach
 	@$(BIN)/pytest --quiet --numprocesses 3 --cov --cov-report=term
 
 lint: $(LINKED) ## format, lint, types and import contracts

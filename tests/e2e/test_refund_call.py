@@ -232,6 +232,21 @@ def test_a_claim_declined_before_the_refund_could_be_asked_for_stops_it(world: W
     assert world.effects("refund", booking) == []
 
 
+def test_a_refund_whose_outcome_is_open_is_not_asked_for_again_once_the_claim_is_closed(world: World) -> None:
+    booking = world.booking(claim_story=[], faults=[{"on": "refund", "do": "drop_before"}])
+    row_id = world.accept(booking, claim={}, refund=CALL)
+    world.drain()
+    claim = world.claim(row_id)
+    raw = json.dumps({"event": "claim.deleted", "payload": {"id": claim.claim_id}}).encode()
+    with world.database.transaction() as tx:
+        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_number=0, headers={})
+    world.settle()
+
+    assert (world.row(row_id).status, _problem(world, row_id)) == ("needs_review", "claim-closed-unpaid")
+    assert len(_requests(world)) == 1
+    assert world.held_policies() == [booking.quote_id]
+
+
 def test_without_an_address_the_step_waits_for_a_person_and_goes_on_once_there_is_one(world: World) -> None:
     booking = world.booking()
     row_id = world.accept(booking, refund=CALL)
