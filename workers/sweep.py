@@ -1,86 +1,113 @@
 """The sweeper: rings for rows that are due and whose message is lost, without making a flood.
 
-Ringing is one conditional UPDATE that moves the row's next ring away, so two sweepers ring no row twice.
+Ringing is one conditional UPDATE that moves the row's next ring away, so two sweepers ring no row twice. A message
+that merely waits is told from one that is lost by the queue's order: whatever was rung for before the oldest
+message that still waits has left the queue.
 """
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
-from kombu.exceptions import OperationalError
-from sqlalchemy import Integer, case, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, literal, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from shared.broker import CONNECT_TIMEOUT, QUEUES
+from shared.broker import STEPS_QUEUE, WEBHOOKS_QUEUE
 from shared.db import Transaction, now_plus
 from shared.lifecycle import TASK_OF, Step, TaskName
 from shared.models import Cancellation, WebhookDelivery
 from shared.transitions import MESSAGE_PATIENCE
 from workers.app import app
+from workers.queues import oldest_row_ids
 from workers.runtime import runtime
 
 AT_ONCE = 500
 """Rows rung in one sweep; the next sweep is seconds away."""
-LONGEST_PATIENCE = timedelta(minutes=10).total_seconds()
-DRAIN_RATE = 20.0
-"""Messages a second that workers take at least: a message behind 2,000 others may wait 100 s and not be lost."""
+LONGEST_WAIT = timedelta(minutes=10).total_seconds()
+DISORDER = 5.0
+"""Seconds by which messages may stand in the queue in another order than their rows were rung for."""
+DOUBLINGS = 6
 
 log = structlog.get_logger()
 
 
 @app.task(name=TaskName.SWEEP)
 def sweep() -> None:
-    """Ring for every row that is due, in no one's hands, and not rung for lately."""
-    patience = max(MESSAGE_PATIENCE, _queued_messages() / DRAIN_RATE)
+    """Ring for every row that is due, in no one's hands, and whose last message has left its queue."""
     with runtime().database.transaction() as tx:
-        steps = _ring(tx, Cancellation, Cancellation.next_step, patience)
-        events = _ring(tx, WebhookDelivery, literal("webhook"), patience)
+        steps = _ring(tx, Cancellation, Cancellation.next_step, STEPS_QUEUE)
+        events = _ring(tx, WebhookDelivery, literal("webhook"), WEBHOOKS_QUEUE)
         for row_id, step in steps:
             tx.enqueue(TASK_OF[Step(step)], row_id)
         for row_id, _ in events:
             tx.enqueue(TaskName.HANDLE_WEBHOOK, row_id)
     if steps or events:
-        log.info("rang", steps=len(steps), webhooks=len(events), patience=patience)
+        log.info("rang", steps=len(steps), webhooks=len(events))
 
 
-def _ring(
-    tx: Transaction, table: Any, step: InstrumentedAttribute[Any] | Any, patience: float
-) -> list[tuple[UUID, str]]:
-    """Mark due rows as rung and return them with their step; each further ring waits twice as long."""
+def wait_after(rings: int) -> float:
+    """Return the seconds a row's message is given before the next ring: they double with each ring in a row."""
+    return float(min(MESSAGE_PATIENCE * 2 ** min(max(rings - 1, 0), DOUBLINGS), LONGEST_WAIT))
+
+
+def _ring(tx: Transaction, table: Any, step: InstrumentedAttribute[Any] | Any, queue: str) -> list[tuple[UUID, str]]:
+    """Mark due rows as rung and return them with their step."""
     due = (
-        select(table.id)
-        .where(
-            table.next_attempt_at <= now_plus(0),
-            or_(table.lease_until.is_(None), table.lease_until < now_plus(0)),
-            # Behind a long queue a fresh message needs more than the usual patience.
-            or_(table.ring_after.is_(None), table.ring_after <= now_plus(MESSAGE_PATIENCE - patience)),
-        )
+        select(table.id, table.rings)
+        .where(*_is_due(table), _is_lost(table, _oldest_ring(tx, table, oldest_row_ids(queue))))
         .order_by(table.next_attempt_at)
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)
     )
     # Two statements: as a subquery of the UPDATE, PostgreSQL may run the LIMIT once per row and ring for all.
-    ids = tx.session.scalars(due).all()
-    doublings = case((table.rings > 6, 6), else_=table.rings)
-    wait = literal(1).op("<<", return_type=Integer())(doublings) * patience
-    capped = case((wait > LONGEST_PATIENCE, LONGEST_PATIENCE), else_=wait)
-    rung = (
-        update(table)
-        .where(table.id.in_(ids))
-        .values(rings=table.rings + 1, ring_after=now_plus(capped))
-        .returning(table.id, step)
+    by_rings: dict[int, list[UUID]] = {}
+    for row_id, rings in tx.session.execute(due):
+        by_rings.setdefault(rings, []).append(row_id)
+    rung: list[tuple[UUID, str]] = []
+    for rings, ids in by_rings.items():
+        values = {"rings": rings + 1, "ring_after": now_plus(wait_after(rings + 1))}
+        marked = update(table).where(table.id.in_(ids)).values(**values).returning(table.id, step)
+        rows = tx.session.execute(marked, execution_options={"synchronize_session": False})
+        rung += [(row.id, row[1]) for row in rows]
+    return rung
+
+
+def _is_due(table: Any) -> tuple[ColumnElement[bool], ...]:
+    return (
+        table.next_attempt_at <= now_plus(0),
+        or_(table.lease_until.is_(None), table.lease_until < now_plus(0)),
     )
-    return [(row.id, row[1]) for row in tx.session.execute(rung, execution_options={"synchronize_session": False})]
 
 
-def _queued_messages() -> int:
-    """Return how many messages wait in all queues; none when Redis does not say."""
-    try:
-        with app.connection_for_read() as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
-            client = connection.default_channel.client
-            return sum(int(client.llen(queue)) for queue in QUEUES)
-    except (OperationalError, OSError) as error:
-        log.warning("queues_not_counted", error=type(error).__name__)
-        return 0
+def _oldest_ring(tx: Transaction, table: Any, waiting: Sequence[UUID]) -> datetime | None:
+    """Return when the oldest message that still waits was rung for, by the database's clock; None when none does."""
+    if not waiting:
+        return None
+    still = select(table.ring_after, table.rings).where(
+        table.id.in_(waiting), table.ring_after.is_not(None), *_is_due(table)
+    )
+    rung = [ring_after - timedelta(seconds=wait_after(rings)) for ring_after, rings in tx.session.execute(still)]
+    return min(rung, default=None)
+
+
+def _is_lost(table: Any, oldest: datetime | None) -> ColumnElement[bool]:
+    """Never rung for; or its wait is over, and no message that was rung for as early is waiting."""
+    is_over = table.ring_after <= now_plus(0)
+    if oldest is None:
+        return or_(table.ring_after.is_(None), is_over)
+    horizon = oldest - timedelta(seconds=DISORDER)
+    has_left = or_(
+        *(
+            and_(_counts(table, rings), table.ring_after < horizon + timedelta(seconds=wait_after(rings)))
+            for rings in range(DOUBLINGS + 2)
+        )
+    )
+    return or_(table.ring_after.is_(None), and_(is_over, has_left))
+
+
+def _counts(table: Any, rings: int) -> ColumnElement[bool]:
+    """Tell whether the row was rung for so often; the last number stands for all beyond, which wait as long."""
+    is_so: ColumnElement[bool] = table.rings >= rings if rings > DOUBLINGS else table.rings == rings
+    return is_so

@@ -1,10 +1,8 @@
 """The sweeper rings for what is due and lost, and never makes a flood."""
 
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from itertools import pairwise
 from threading import Barrier
 from typing import Any
 from uuid import UUID
@@ -12,7 +10,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import insert, update
 
-from shared import cancellations, clock, webhook_events
+from shared import cancellations, webhook_events
 from shared.cancellations import LEASE_SECONDS
 from shared.clock import utc_now
 from shared.columns import new_id
@@ -23,12 +21,6 @@ from tests.world import World
 from workers import sweep
 
 ENDED = {"next_attempt_at": None, "ring_after": None}
-
-
-@pytest.fixture(autouse=True)
-def _short_queues(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No messages wait anywhere, unless a test says otherwise."""
-    monkeypatch.setattr(sweep, "_queued_messages", lambda: 0)
 
 
 def waiting_rows(world: World, number: int, **changes: Any) -> list[UUID]:
@@ -198,36 +190,6 @@ def test_a_sweep_rings_the_longest_due_first_and_leaves_the_rest_to_the_next(wor
 
     assert {row_id for _, row_id in rung(world)} == set(rows[: sweep.AT_ONCE])
     assert {row_id for _, row_id in rung(world)} == set(rows[sweep.AT_ONCE :])
-
-
-def test_behind_a_long_queue_a_waiting_row_is_rung_for_at_most_once_per_patience(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queued = 2_000
-    patience = queued / sweep.DRAIN_RATE
-    monkeypatch.setattr(sweep, "_queued_messages", lambda: queued)
-    rows = waiting_rows(world, queued)
-    times: dict[UUID, list[float]] = {row_id: [0.0] for row_id in rows}
-    started = time.monotonic()
-
-    for moment in range(5, 306, 5):
-        with clock.travel(timedelta(seconds=moment)):
-            for _, row_id in rung(world):
-                times[row_id].append(moment + time.monotonic() - started)  # a slow machine's own time counts too
-
-    gaps = [later - earlier for of_row in times.values() for earlier, later in pairwise(of_row)]
-    assert {row_id for row_id, of_row in times.items() if len(of_row) > 1} == set(rows)
-    assert min(gaps) >= patience - 5  # a sweep's step
-    assert len(gaps) <= (305 + time.monotonic() - started) / patience * queued
-
-
-def test_a_short_queue_does_not_shorten_the_patience(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "_queued_messages", lambda: 3)
-    lost_message(world)
-
-    world.later(MESSAGE_PATIENCE - 1)
-
-    assert rung(world) == []
 
 
 def test_a_webhook_whose_message_is_lost_is_rung_for_with_growing_delay(world: World) -> None:

@@ -1,0 +1,47 @@
+"""What waits on the broker: read, never changed. What it means for a row is the sweeper's business."""
+
+import base64
+import json
+from typing import Any, cast
+from uuid import UUID
+
+import structlog
+from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.exceptions import RedisError
+
+from shared.broker import CONNECT_TIMEOUT
+from workers.app import app
+
+LOOK_AT = 20
+"""Messages at the front of a queue: enough to find one whose row still waits, also among repeats."""
+
+log = structlog.get_logger()
+
+
+def oldest_row_ids(queue: str) -> list[UUID]:
+    """Return the rows of the messages that have waited longest; none when the broker does not say."""
+    try:
+        with app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
+            redis = cast("Redis", connection.default_channel.client)
+            front = cast("list[bytes]", redis.lrange(queue, -LOOK_AT, -1))  # they come in at the other end
+    except (OperationalError, RedisError, OSError) as error:
+        log.warning("queue_not_seen", queue=queue, error=type(error).__name__)
+        return []
+    return [row_id for row_id in map(_row_id, front) if row_id is not None]
+
+
+def _row_id(message: bytes) -> UUID | None:
+    """Return the id that a message of ours carries; of anybody else's, nothing."""
+    try:
+        document: Any = json.loads(message)
+        return UUID(json.loads(_body(document))[0][0])
+    except (ValueError, TypeError, KeyError, IndexError):
+        return None
+
+
+def _body(document: Any) -> str | bytes:
+    body = document["body"]
+    is_encoded = document["properties"].get("body_encoding") == "base64"
+    return base64.b64decode(body) if is_encoded else str(body)
