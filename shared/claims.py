@@ -140,6 +140,12 @@ def names(event: xclaim.ClaimEvent, row: Claim) -> bool:
     return by_id or (event.reference is not None and event.reference == row.reference)
 
 
+def is_second(session: Session, said: xclaim.Claim, row: Claim) -> bool:
+    """Tell whether XClaim shows a claim for the row's policy that is neither this one nor another of ours."""
+    is_same_policy = said.booking_id == row.booking_id and said.quote_id == row.quote_id
+    return is_same_policy and not known_to_us(session, [said], but=row)
+
+
 def known_to_us(session: Session, claims: Sequence[xclaim.Claim], *, but: Claim) -> set[str]:
     """Return the ids and references among these that belong to other claims of ours."""
     return _others_named(session, {name for claim in claims for name in (claim.id, claim.reference) if name}, but=but)

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from shared.db import Transaction, now_plus
 from shared.lifecycle import TASK_OF, UNFINISHED, Status, Step, check_transition, next_step
@@ -75,6 +76,12 @@ def note(
     """Write a line in the timeline that changes nothing."""
     change = Change(event=event, actor=actor, reason=reason, status=Status(row.status), details=details)
     _note(tx, row.id, change, (row.status, row.next_step), row.next_step)
+
+
+def is_noted(session: Session, cancellation_id: UUID, event: str, about: str) -> bool:
+    """Tell whether the timeline has such a line about this already."""
+    lines = select(Transition.details).where(Transition.cancellation_id == cancellation_id, Transition.event == event)
+    return any(details.get("about") == about for details in session.scalars(lines))
 
 
 def lock(tx: Transaction, cancellation_id: UUID) -> Cancellation | None:

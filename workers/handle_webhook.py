@@ -5,6 +5,7 @@ a reading may show no more than a category.
 """
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -24,6 +25,8 @@ from workers.runtime import ClaimsSwitchedOff, runtime
 
 LAST_TRY = 12
 """With growing waits about half an hour: then an event that could not be handled is kept with what came of it."""
+SECOND_CLAIM = "second_claim"
+"""The line in the timeline that keeps a person from being told of the same claim twice."""
 
 log = structlog.get_logger()
 
@@ -55,16 +58,16 @@ def _handle(delivery: WebhookDelivery, raw: bytes) -> None:
         if claim is None:
             _put_off_in(tx, delivery, "no claim of ours matches yet", at_last="kept: no claim of ours matches")
             return
-        if claims.contradicts(event, claim):
-            verdict = "ignored: it names another claim or booking than its address"
-            webhook_events.mark_handled(tx, delivery, verdict, claim_row_id=claim.id)
-            return
+        is_another = claims.contradicts(event, claim)
         # What a verified event says counts at once, even while XClaim cannot be asked.
-        is_ours = delivery.token is not None or claims.names(event, claim)
+        is_ours = not is_another and (delivery.token is not None or claims.names(event, claim))
         if is_ours:
             _take_event(tx, claim, event)
         asked_at = tx.session.scalars(select(now_plus(0))).one()
-    answer = _ask(claim, event)
+    if is_another:
+        _look_at_another(delivery, claim, event)
+        return
+    answer = _ask(claim.reference or event.reference, claim.claim_id or event.claim_id)
     with runtime().database.transaction() as tx:
         if answer is not None:
             verdict = _take_answer(tx, claim, event, answer, asked_at=asked_at)
@@ -76,9 +79,32 @@ def _handle(delivery: WebhookDelivery, raw: bytes) -> None:
         tx.log("webhook_handled", delivery_id=str(delivery.id), claim=claim.reference, verdict=verdict)
 
 
-def _ask(claim: Claim, event: xclaim.ClaimEvent) -> Answer[xclaim.Claim] | None:
+def _look_at_another(delivery: WebhookDelivery, claim: Claim, event: xclaim.ClaimEvent) -> None:
+    """Tell a person when the address we gave for one claim gets the events of another for the same policy.
+
+    Only a request of ours names that address: it arrived twice, the second time after it was proven not to have.
+    """
+    answer = _ask(event.reference, event.claim_id) if delivery.token is not None else None
+    with runtime().database.transaction() as tx:
+        verdict = "ignored: it names another claim or booking than its address"
+        if answer is not None and claims.is_second(tx.session, answer.value, claim):
+            other = answer.value.reference or answer.value.id
+            verdict = f"XClaim has a second claim for this policy, {other}"
+            _stop_for_second(tx, claim, str(other), dict(answer.evidence))
+        webhook_events.mark_handled(tx, delivery, verdict, claim_row_id=claim.id)
+
+
+def _stop_for_second(tx: Transaction, claim: Claim, other: str, evidence: dict[str, Any]) -> None:
+    row = transitions.lock(tx, claim.cancellation_id)
+    if row is None or row.status == Status.CLOSED or transitions.is_noted(tx.session, row.id, SECOND_CLAIM, other):
+        return
+    detail = f"XClaim has a second claim for this policy, {other}, besides {claim.reference or claim.claim_id}."
+    transitions.note(tx, row, SECOND_CLAIM, actor="xclaim", reason=detail, details={"about": other})
+    cancellations.park(tx, row, "claim-duplicated", detail, actor="xclaim", takes_over=True, evidence=evidence)
+
+
+def _ask(reference: str | None, claim_id: str | None) -> Answer[xclaim.Claim] | None:
     """Return what XClaim says now, or None where it will not show the claim."""
-    reference, claim_id = claim.reference or event.reference, claim.claim_id or event.claim_id
     if not reference and not claim_id:
         return None
     try:
