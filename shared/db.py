@@ -21,11 +21,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
-from shared import clock
+from shared import clock, sqlite_turns
 from shared.lifecycle import TaskName
 
 SQLITE_BUSY_TIMEOUT_MS = 15_000
-"""Writers queue on SQLite's single lock: with eight of them waits of three seconds were measured."""
+"""Writers queue on SQLite's single lock; far longer than their turns take."""
 STATEMENT_TIMEOUT_MS = 15_000
 """A statement that hangs longer would outlive its lease anyway."""
 
@@ -194,5 +194,9 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    if connection.get_execution_options().get("sqlite_begin") == "DEFERRED":
+        connection.exec_driver_sql("BEGIN DEFERRED")
+        return
     # IMMEDIATE takes the write lock at once; a deferred transaction that later writes can fail without waiting.
-    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'IMMEDIATE')}")
+    with sqlite_turns.turn(str(connection.engine.url.database), patience=SQLITE_BUSY_TIMEOUT_MS / 1000):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
