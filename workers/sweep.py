@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, and_, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from shared.broker import STEPS_QUEUE, WEBHOOKS_QUEUE
@@ -25,10 +25,8 @@ from workers.runtime import runtime
 
 AT_ONCE = 500
 """Rows rung in one sweep; the next sweep is seconds away."""
-LONGEST_WAIT = timedelta(minutes=10).total_seconds()
 DISORDER = 5.0
 """Seconds by which messages may stand in the queue in another order than their rows were rung for."""
-DOUBLINGS = 6
 
 log = structlog.get_logger()
 
@@ -47,31 +45,24 @@ def sweep() -> None:
         log.info("rang", steps=len(steps), webhooks=len(events))
 
 
-def wait_after(rings: int) -> float:
-    """Return the seconds a row's message is given before the next ring: they double with each ring in a row."""
-    return float(min(MESSAGE_PATIENCE * 2 ** min(max(rings - 1, 0), DOUBLINGS), LONGEST_WAIT))
-
-
 def _ring(tx: Transaction, table: Any, step: InstrumentedAttribute[Any] | Any, queue: str) -> list[tuple[UUID, str]]:
     """Mark due rows as rung and return them with their step."""
     due = (
-        select(table.id, table.rings)
+        select(table.id)
         .where(*_is_due(table), _is_lost(table, _oldest_ring(tx, table, oldest_row_ids(queue))))
         .order_by(table.next_attempt_at)
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)
     )
     # Two statements: as a subquery of the UPDATE, PostgreSQL may run the LIMIT once per row and ring for all.
-    by_rings: dict[int, list[UUID]] = {}
-    for row_id, rings in tx.session.execute(due):
-        by_rings.setdefault(rings, []).append(row_id)
-    rung: list[tuple[UUID, str]] = []
-    for rings, ids in by_rings.items():
-        values = {"rings": rings + 1, "ring_after": now_plus(wait_after(rings + 1))}
-        marked = update(table).where(table.id.in_(ids)).values(**values).returning(table.id, step)
-        rows = tx.session.execute(marked, execution_options={"synchronize_session": False})
-        rung += [(row.id, row[1]) for row in rows]
-    return rung
+    ids = tx.session.scalars(due).all()
+    rung = (
+        update(table)
+        .where(table.id.in_(ids))
+        .values(rings=table.rings + 1, ring_after=now_plus(MESSAGE_PATIENCE))
+        .returning(table.id, step)
+    )
+    return [(row.id, row[1]) for row in tx.session.execute(rung, execution_options={"synchronize_session": False})]
 
 
 def _is_due(table: Any) -> tuple[ColumnElement[bool], ...]:
@@ -85,29 +76,13 @@ def _oldest_ring(tx: Transaction, table: Any, waiting: Sequence[UUID]) -> dateti
     """Return when the oldest message that still waits was rung for, by the database's clock; None when none does."""
     if not waiting:
         return None
-    still = select(table.ring_after, table.rings).where(
-        table.id.in_(waiting), table.ring_after.is_not(None), *_is_due(table)
-    )
-    rung = [ring_after - timedelta(seconds=wait_after(rings)) for ring_after, rings in tx.session.execute(still)]
-    return min(rung, default=None)
+    ring_after = tx.session.scalar(select(func.min(table.ring_after)).where(table.id.in_(waiting), *_is_due(table)))
+    return None if ring_after is None else ring_after - timedelta(seconds=MESSAGE_PATIENCE)
 
 
 def _is_lost(table: Any, oldest: datetime | None) -> ColumnElement[bool]:
-    """Never rung for; or its wait is over, and no message that was rung for as early is waiting."""
-    is_over = table.ring_after <= now_plus(0)
-    if oldest is None:
-        return or_(table.ring_after.is_(None), is_over)
-    horizon = oldest - timedelta(seconds=DISORDER)
-    has_left = or_(
-        *(
-            and_(_counts(table, rings), table.ring_after < horizon + timedelta(seconds=wait_after(rings)))
-            for rings in range(DOUBLINGS + 2)
-        )
-    )
-    return or_(table.ring_after.is_(None), and_(is_over, has_left))
-
-
-def _counts(table: Any, rings: int) -> ColumnElement[bool]:
-    """Tell whether the row was rung for so often; the last number stands for all beyond, which wait as long."""
-    is_so: ColumnElement[bool] = table.rings >= rings if rings > DOUBLINGS else table.rings == rings
-    return is_so
+    """Never rung for; or its patience is over, and no message that was rung for as early still waits."""
+    until = [table.ring_after <= now_plus(0)]
+    if oldest is not None:
+        until.append(table.ring_after < oldest + timedelta(seconds=MESSAGE_PATIENCE - DISORDER))
+    return or_(table.ring_after.is_(None), and_(*until))
