@@ -34,6 +34,8 @@ QUEUES = (STEPS_QUEUE, WEBHOOKS_QUEUE, DOOR_QUEUE, SWEEP_QUEUE)
 
 SWEEP_EVERY = 5.0
 """Seconds. With an 8 s lease, a dead worker's step is rung for within 13 s."""
+CHECK_EVERY = 60.0
+"""Seconds between two looks for broken invariants."""
 
 _QUEUE_OF = {
     TaskName.HANDLE_WEBHOOK: WEBHOOKS_QUEUE,
@@ -41,6 +43,7 @@ _QUEUE_OF = {
     TaskName.REPORT_REFUND: DOOR_QUEUE,
     TaskName.ABORT: DOOR_QUEUE,
     TaskName.SWEEP: SWEEP_QUEUE,
+    TaskName.CHECK_INVARIANTS: SWEEP_QUEUE,
 }
 
 log = structlog.get_logger()
@@ -124,7 +127,12 @@ def _configuration(settings: Settings) -> dict[str, Any]:
                 "schedule": SWEEP_EVERY,
                 # Unread sweeps are worth nothing: without this they pile up while no worker runs.
                 "options": {"queue": SWEEP_QUEUE, "expires": SWEEP_EVERY * 2},
-            }
+            },
+            TaskName.CHECK_INVARIANTS.value: {
+                "task": TaskName.CHECK_INVARIANTS.value,
+                "schedule": CHECK_EVERY,
+                "options": {"queue": SWEEP_QUEUE, "expires": CHECK_EVERY},
+            },
         },
     }
     if settings.redis_url.get_secret_value().startswith("rediss://"):

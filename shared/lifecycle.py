@@ -75,6 +75,7 @@ class TaskName(StrEnum):
     REPORT_REFUND = "cancellations.report_refund"
     ABORT = "cancellations.abort"
     SWEEP = "sweep.ring"
+    CHECK_INVARIANTS = "sweep.check"
     PROBE = "worker.probe"
 
 

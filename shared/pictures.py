@@ -1,4 +1,4 @@
-"""Pictures and tables drawn from the lifecycle, for README.md and docs/. Pure: text in, text out.
+"""Pictures and tables drawn from the lifecycle and the invariants, for README.md and docs/. Pure: text in, text out.
 
 `rewritten` fills the blocks that stand between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
@@ -6,6 +6,7 @@
 import re
 from collections.abc import Callable, Sequence
 
+from shared.invariants import INVARIANTS
 from shared.lifecycle import ALLOWED, STEPS, STEPS_CLAIM_FIRST, UNFINISHED, Journey, Status, Step
 
 ACCEPTED: dict[Status, str] = {
@@ -98,6 +99,15 @@ def journey_table() -> str:
     )
 
 
+def invariant_table() -> str:
+    """Return what must always hold, and what follows where it does not, as a Markdown table."""
+    rows = [
+        f"| `{invariant.name}` | {invariant.promise} | {'`needs_review`, alarm' if invariant.find else 'alarm'} |"
+        for invariant in INVARIANTS
+    ]
+    return "\n".join(["| invariant | what must hold | where it does not |", "| --- | --- | --- |", *rows])
+
+
 def rewritten(text: str) -> str:
     """Return a document with its generated blocks as they are now; raise ValueError for a block nobody draws."""
     blocks = _BLOCK.findall(text)
@@ -128,4 +138,8 @@ def _fenced_state_diagram() -> str:
     return f"```mermaid\n{state_diagram()}\n```"
 
 
-_DRAWN: dict[str, Callable[[], str]] = {"journeys": journey_table, "states": _fenced_state_diagram}
+_DRAWN: dict[str, Callable[[], str]] = {
+    "invariants": invariant_table,
+    "journeys": journey_table,
+    "states": _fenced_state_diagram,
+}

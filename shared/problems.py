@@ -62,6 +62,7 @@ _TABLE: dict[str, tuple[int, str]] = {
     "claim-closed-unpaid": (409, "The claim was closed unpaid before the policies were cancelled"),
     "claim-duplicated": (409, "There is another claim for this policy"),
     "tries-spent": (504, "Every try is spent"),
+    "invariant-broken": (500, "Something that must always hold for a cancellation does not"),
     "worker-crashed": (500, "Workers stopped repeatedly in the middle of this step"),
     "internal-error": (500, "An unexpected error"),
     "unavailable": (503, "The service cannot store anything right now"),

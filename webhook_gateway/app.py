@@ -2,12 +2,13 @@
 
 from functools import partial
 
+from celery import Celery
 from flask import Flask, Response
 
 from shared import broker
 from shared.config import WebSettings
 from shared.db import Database
-from webhook_gateway import auth, bodies, cancellations, current, docs, health, openapi, problems, webhooks
+from webhook_gateway import auth, bodies, cancellations, current, docs, health, metrics, openapi, problems, webhooks
 from webhook_gateway.doorbell import Doorbell
 
 
@@ -18,19 +19,21 @@ def create_app(settings: WebSettings, *, database: Database | None = None) -> Fl
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's own provider has it, the base class does not
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False  # a redirect would lose a webhook: its sender counts it as a failure
-    database = database or _configured_database(settings)
+    celery = broker.create_celery(settings)
+    database = database or _configured_database(settings, celery)
     current.install(app, current.Services(settings=settings, database=database))
     problems.register(app)
     auth.register(app, settings.api_tokens)
     health.register(app, database)
+    metrics.register(app, database, celery)
     for blueprint in (cancellations.blueprint, webhooks.blueprint, openapi.blueprint, docs.blueprint):
         app.register_blueprint(blueprint)
     app.after_request(_with_safe_headers)
     return app
 
 
-def _configured_database(settings: WebSettings) -> Database:
-    doorbell = Doorbell(partial(broker.publish, broker.create_celery(settings)))
+def _configured_database(settings: WebSettings, celery: Celery) -> Database:
+    doorbell = Doorbell(partial(broker.publish, celery))
     return Database(settings.database_url.get_secret_value(), publish=doorbell.ring)
 
 

@@ -165,6 +165,7 @@ def _service() -> dict[str, Any]:
     fine = {"200": {"description": "Yes", "content": {_JSON: {"schema": status}}}}
     document = {"200": {"description": "OpenAPI 3.1", "content": {_JSON: {"schema": {"type": "object"}}}}}
     page = {"200": {"description": "A page", "content": {"text/html": {"schema": {"type": "string"}}}}}
+    figures = {"200": {"description": "Its text format", "content": {"text/plain": {"schema": {"type": "string"}}}}}
     return {
         "/livez": {"get": {"summary": "Is the process alive?", "security": [], "responses": fine}},
         "/readyz": {
@@ -174,6 +175,7 @@ def _service() -> dict[str, Any]:
                 "responses": {**fine, **_refusals(("unavailable",))},
             }
         },
+        "/metrics": {"get": {"summary": "Figures for Prometheus", "security": [], "responses": figures}},
         "/openapi.json": {"get": {"summary": "This document", "security": [], "responses": document}},
         "/docs": {"get": {"summary": "This document, for people", "security": [], "responses": page}},
     }

@@ -24,6 +24,7 @@ app.conf.include = [
     "workers.handle_webhook",
     "workers.celery_door",
     "workers.sweep",
+    "workers.check_invariants",
 ]
 progress.connect()
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from shared.invariant_checks import check_all
 from tests.world import World
 
 KEY_MODES = ("honoured", "ignored", "storing_errors")
@@ -43,7 +44,7 @@ def key_mode(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def world(world: World, key_mode: str, request: pytest.FixtureRequest) -> Iterator[World]:
-    """The world with an insurer that treats keys so; at the end nothing irreversible was done twice to a policy."""
+    """The world with an insurer that treats keys so; at the end nothing was done twice and no invariant is broken."""
     world.control.settings(key_mode=key_mode)
     yield world
     done = _done(world) + _paid(world)
@@ -51,6 +52,7 @@ def world(world: World, key_mode: str, request: pytest.FixtureRequest) -> Iterat
         done = Counter({which: times for which, times in done.items() if which[0] != "claimed"})
     twice = {which: times for which, times in done.items() if times > 1}
     assert twice == {}, f"done to one policy more than once: {twice}"
+    assert dict(check_all(world.database)) == {}
 
 
 def _done(world: World) -> Done:

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import delete, select
 
 from shared import caller_actions, webhook_events
+from shared.invariant_checks import check_all
 from shared.lifecycle import TASK_OF, Step, TaskName
 from shared.models import Base, Call, Cancellation, Claim, Reservation, Transition
 from shared.money import Money
@@ -72,6 +73,8 @@ def every_world(
         database = RecordingDatabase(request.getfixturevalue("postgresql_url"))
     made = World(database, simulator_server)
     yield made
+    broken = dict(check_all(database))
+    assert broken == {}, f"invariants do not hold after some case: {broken}"
     made.close()
     with database.transaction() as tx:
         for table in reversed(Base.metadata.sorted_tables):
