@@ -28,6 +28,11 @@ SQLITE_BUSY_TIMEOUT_MS = 15_000
 """Writers queue on SQLite's single lock; far longer than their turns take."""
 STATEMENT_TIMEOUT_MS = 15_000
 """A statement that hangs longer would outlive its lease anyway."""
+IDLE_IN_TRANSACTION_MS = 8_000
+"""No network call belongs inside a transaction: one that rests as long as a lease is a process that was stopped.
+
+Its locks would keep everybody else from the row for as long, since an expired lease cannot be taken while it is locked.
+"""
 
 AWAY = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError)
 """What a database that is away raises; its other errors are about what was to be written."""
@@ -168,7 +173,8 @@ def _engine(url: str, pool_size: int) -> Engine:
     # Pings: after a database restart the first statement on an old connection would fail for no reason.
     postgresql_args: dict[str, Any] = {
         "connect_timeout": 5,
-        "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
+        "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC"
+        f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}",
     }
     return create_engine(
         url,

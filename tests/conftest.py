@@ -1,14 +1,16 @@
 """Databases, the simulated insurer, and a world in which both meet the steps."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import delete
+from psycopg import sql
 
 from shared.config import FlowerSettings, WebSettings, WorkerSettings
 from shared.models import Base
@@ -26,6 +28,20 @@ from tests.world import World  # noqa: E402
 from workers.app import app  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
+EMPTY = ";".join(f'DELETE FROM "{table.name}"' for table in reversed(Base.metadata.sorted_tables))
+"""Every table in one round trip; TRUNCATE takes longer for so few rows."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that wait for processes: one met last would keep its worker long after the others."""
+    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the modules and the collected tests, which stay to the end, out of each collection of garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def migrate(url: str) -> None:
@@ -39,6 +55,7 @@ def migrate(url: str) -> None:
 def postgresql_url() -> Iterator[str]:
     """A migrated PostgreSQL database; each test finds it empty."""
     with postgresql_server() as server, fresh_database(server) as url:
+        _leave_syncing_to_the_host(url)
         sqlalchemy_url = url.replace("postgresql://", "postgresql+psycopg://", 1)
         migrate(sqlalchemy_url)
         yield sqlalchemy_url
@@ -52,19 +69,6 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty, migrated database of either kind."""
-    if request.param == "sqlite":
-        path = tmp_path / "cfar.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite:///{path}"
-        return
-    opened = request.getfixturevalue("postgresql_database")
-    yield request.getfixturevalue("postgresql_url")
-    _empty(opened)
-
-
 @pytest.fixture(scope="session")
 def postgresql_database(postgresql_url: str) -> Iterator[RecordingDatabase]:
     """One opened PostgreSQL database: statements are compiled once per engine, which takes longer than running them."""
@@ -73,18 +77,35 @@ def postgresql_database(postgresql_url: str) -> Iterator[RecordingDatabase]:
     opened.close()
 
 
+@pytest.fixture(scope="session")
+def shared_sqlite_database(sqlite_template: Path) -> Iterator[RecordingDatabase]:
+    """One engine for SQLite, for the same reason; each test that uses it finds a new file under its address."""
+    opened = RecordingDatabase(f"sqlite:///{sqlite_template.with_name('cfar.db')}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty, migrated database of either kind."""
+    if request.param == "sqlite":
+        opened = request.getfixturevalue("shared_sqlite_database")
+        _copy_anew(request.getfixturevalue("sqlite_template"), opened)
+        yield str(opened.engine.url)
+        return
+    opened = request.getfixturevalue("postgresql_database")
+    yield request.getfixturevalue("postgresql_url")
+    _empty(opened)
+
+
 @pytest.fixture
 def database(database_url: str, request: pytest.FixtureRequest) -> Iterator[RecordingDatabase]:
     """A database that remembers what it published instead of sending it."""
-    if not database_url.startswith("sqlite"):
-        opened = request.getfixturevalue("postgresql_database")
-        opened.published.clear()
-        yield opened
-        opened.published.clear()
-        return
-    opened = RecordingDatabase(database_url)
+    kind = "shared_sqlite" if database_url.startswith("sqlite") else "postgresql"
+    opened = request.getfixturevalue(f"{kind}_database")
+    opened.published.clear()
     yield opened
-    opened.close()
+    opened.published.clear()
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +139,22 @@ def world(database: RecordingDatabase, simulator: SimulatorServer, broker: str) 
     made.close()
 
 
+def _leave_syncing_to_the_host(url: str) -> None:
+    """What a test has written need not outlive a power cut: its commits do not wait for the disk."""
+    with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+        ours = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(ours))
+
+
 def _empty(opened: RecordingDatabase) -> None:
-    with opened.transaction() as tx:
-        for table in reversed(Base.metadata.sorted_tables):
-            tx.session.execute(delete(table))
+    with opened.engine.begin() as connection:
+        connection.exec_driver_sql(EMPTY)
+
+
+def _copy_anew(template: Path, opened: RecordingDatabase) -> None:
+    """Put a copy of the template where the engine finds it; whoever still holds the old file keeps that."""
+    opened.close()
+    path = Path(str(opened.engine.url.database))
+    for leftover in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        leftover.unlink(missing_ok=True)
+    shutil.copy(template, path)

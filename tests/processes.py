@@ -121,6 +121,11 @@ class Processes:
             if process.poll() is not None:
                 raise ProcessFailed(self._story(name, f"ended with exit code {process.returncode}"))
 
+    def has_ended(self, name: str) -> bool:
+        """Tell whether a process was started and is gone."""
+        process = self._running.get(name)
+        return process is not None and process.poll() is not None
+
     def pid(self, name: str) -> int:
         """Return the first process of a group, which is its number too."""
         return self._running[name].pid

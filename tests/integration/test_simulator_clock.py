@@ -22,9 +22,8 @@ WEBHOOK_KEY = "a key of this claim"
 
 
 @pytest.fixture
-def insurer() -> Iterator[SimulatorServer]:
-    with SimulatorServer() as server:
-        yield server
+def insurer(simulator: SimulatorServer) -> SimulatorServer:
+    return simulator
 
 
 @pytest.fixture

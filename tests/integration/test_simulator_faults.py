@@ -11,9 +11,8 @@ from tests.simulator.server import SimulatorServer
 
 
 @pytest.fixture
-def insurer() -> Iterator[SimulatorServer]:
-    with SimulatorServer() as server:
-        yield server
+def insurer(simulator: SimulatorServer) -> SimulatorServer:
+    return simulator
 
 
 @pytest.fixture

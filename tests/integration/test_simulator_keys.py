@@ -13,9 +13,8 @@ TWO_DAYS = 48 * 3600
 
 
 @pytest.fixture
-def insurer() -> Iterator[SimulatorServer]:
-    with SimulatorServer() as server:
-        yield server
+def insurer(simulator: SimulatorServer) -> SimulatorServer:
+    return simulator
 
 
 @pytest.fixture
@@ -113,3 +112,15 @@ def test_a_claims_key_counts_only_when_switched_on(insurer: SimulatorServer, cal
     assert second.json() == first.json()
     assert insurer.control.summary(ignored.id)["claims"] == 2
     assert insurer.control.summary(honoured.id)["claims"] == 1
+
+
+def test_a_share_of_the_keys_can_be_forgotten_early(insurer: SimulatorServer, caller: Caller) -> None:
+    bookings = [insurer.control.add_booking() for _ in range(4)]
+    for number, booking in enumerate(bookings):
+        caller.preview(booking.id, f"k-{number}")
+
+    forgotten = insurer.control.forget_keys(share=0.5, seed=1)
+
+    repeated = [caller.preview(booking.id, f"k-{number}").status_code for number, booking in enumerate(bookings)]
+    assert forgotten == 2
+    assert sorted(repeated) == [200, 200, 409, 409]

@@ -245,3 +245,21 @@ def _tell(insurer: SimulatorServer, caller: Caller, receiver: Receiver, booking_
     claim = caller.claim(booking.id, booking.quote_id, webhooks=hooks).json()["data"]["id"]
     for number in range(times):
         insurer.control.send_event(claim, category=chr(ord("A") + number), name=str(number))
+
+
+def test_a_slow_answer_takes_as_long_as_it_is_told_to(insurer: SimulatorServer, caller: Caller) -> None:
+    booking = insurer.control.add_booking()
+    insurer.control.settings(random_faults={**ALWAYS, "do": ["slow"], "slow": 30})
+    with ThreadPoolExecutor(1) as pool, Caller(insurer) as another:
+        slow = pool.submit(another.get, booking.id)
+        insurer.control.wait_until(lambda: _faults(insurer, booking.id) == ["slow"])
+        assert not slow.done()
+        insurer.state.stopping.set()  # ends the waiting
+        assert slow.result().status_code == 200
+
+
+def test_what_chance_did_is_counted(insurer: SimulatorServer, caller: Caller) -> None:
+    booking = insurer.control.add_booking()
+    insurer.control.settings(random_faults={**ALWAYS, "do": ["throttle"], "limit": 2})
+    assert [caller.get(booking.id).status_code for _ in range(3)] == [429, 429, 200]
+    assert insurer.control.random_faults() == [{"on": "get_booking", "do": "throttle", "times": 2}]

@@ -72,9 +72,8 @@ VECTORS = [
 
 
 @pytest.fixture
-def insurer() -> Iterator[SimulatorServer]:
-    with SimulatorServer() as server:
-        yield server
+def insurer(simulator: SimulatorServer) -> SimulatorServer:
+    return simulator
 
 
 @pytest.fixture

@@ -23,9 +23,8 @@ NOTHING = {"previews": 0, "confirms": 0, "cancels": 0, "claims": 0, "refunds": 0
 
 
 @pytest.fixture
-def insurer() -> Iterator[SimulatorServer]:
-    with SimulatorServer() as server:
-        yield server
+def insurer(simulator: SimulatorServer) -> SimulatorServer:
+    return simulator
 
 
 @pytest.fixture

@@ -39,7 +39,8 @@ REFUND = {
 class Caller:
     def __init__(self, insurer: SimulatorServer) -> None:
         self._insurer = insurer
-        self.http = httpx.Client(base_url=insurer.url, trust_env=False, timeout=10)
+        # Nothing here speaks TLS: reading the certificates would take longer than what is asked.
+        self.http = httpx.Client(base_url=insurer.url, trust_env=False, timeout=10, verify=False)
 
     def __enter__(self) -> Self:
         return self

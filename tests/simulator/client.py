@@ -31,8 +31,11 @@ class SimBooking:
 
 
 class SimulatorControl:
-    def __init__(self, base_url: str, *, timeout: float = 10) -> None:
-        self._http = httpx.Client(base_url=f"{base_url.rstrip('/')}/_control", timeout=timeout, trust_env=False)
+    def __init__(self, base_url: str, *, timeout: float = 10, transport: httpx.BaseTransport | None = None) -> None:
+        """Ask over HTTP, or by the transport given."""
+        self._http = httpx.Client(
+            base_url=f"{base_url.rstrip('/')}/_control", timeout=timeout, trust_env=False, transport=transport
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -63,6 +66,10 @@ class SimulatorControl:
         """Move the insurer's clock by so much more."""
         offset = self.settings()["clock_offset_seconds"]
         self.settings(clock_offset_seconds=offset + seconds)
+
+    def forget_keys(self, *, share: float, seed: int) -> int:
+        """Have a share of the idempotency keys forgotten, as if their 48 hours were over; return how many."""
+        return int(self._ask("POST", "/forget_keys", {"share": share, "seed": seed})["forgotten"])
 
     def add_booking(self, **spec: Any) -> SimBooking:
         return _booking(self._ask("POST", "/bookings", spec))
@@ -96,6 +103,10 @@ class SimulatorControl:
         """How often the booking was previewed, confirmed, cancelled, claimed and refunded."""
         nothing = {f"{kind}s": 0 for kind in COUNTED}
         return dict(self.ledger(booking)["summary"].get(booking, nothing))
+
+    def random_faults(self) -> list[dict[str, Any]]:
+        """How often chance did what (`do`) to which operation (`on`), webhooks included."""
+        return list(self._ask("GET", "/random_faults")["random_faults"])
 
     def requests(
         self, *, booking: str | None = None, operation: str | None = None, method: str | None = None

@@ -1,9 +1,10 @@
 """The tests' side of the simulator, under `/_control`: make bookings, throw switches, read what happened."""
 
+import random
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tests.simulator import claim_payloads
 from tests.simulator.records import Booking, Policy, StoryEvent
@@ -19,6 +20,13 @@ class MissingError(Exception):
 
 class Event(StoryEvent):
     send: bool = True  # false: the claim changes and nobody is told
+
+
+class Forgetting(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    share: float = Field(ge=0, le=1)
+    seed: int
 
 
 class Notification(BaseModel):
@@ -58,6 +66,14 @@ def blueprint(state: State, sender: Sender) -> Blueprint:
                 merged = {**state.settings.model_dump(), **request.get_json()}
                 state.settings = type(state.settings).model_validate(merged)
         return jsonify(state.settings.model_dump(mode="json"))
+
+    @routes.post("/forget_keys")
+    def forget_keys() -> Response:
+        wanted = Forgetting.model_validate(request.get_json())
+        chance = random.Random(wanted.seed)
+        return jsonify(
+            forgotten=sum(keys.forget(wanted.share, chance) for keys in (state.xcover_keys, state.xclaim_keys))
+        )
 
     _add_bookings(routes, state, sender)
     _add_claims(routes, state, sender)
@@ -116,6 +132,12 @@ def _add_records(routes: Blueprint, state: State) -> None:
     def ledger() -> Response:
         booking_id = request.args.get("booking")
         return jsonify(effects=state.effects(booking_id), summary=state.summary(booking_id))
+
+    @routes.get("/random_faults")
+    def random_faults() -> Response:
+        with state.lock:
+            thrown = [{"on": on, "do": do, "times": times} for (on, do), times in state.dice.thrown.items()]
+        return jsonify(random_faults=thrown)
 
     @routes.get("/requests")
     def requests() -> Response:

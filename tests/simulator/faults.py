@@ -4,6 +4,7 @@ instead of an answer, unseen by the insurer   throttle locked drop_before redire
 the insurer fails before acting               refuse error_before
 it acts, and the answer suffers               slow act_then_drop act_then_error garbled
                                               without_cancellation_id with_errors empty
+until a test lets it go on, it waits          hold_before hold_after (it acts): `status` is then told instead
 a webhook suffers                             twice late out_of_order before_answer dropped bad_signature
 """
 
@@ -34,6 +35,8 @@ ANSWER_FAULTS = {
     "refuse",
     "error_before",
     "slow",
+    "hold_before",
+    "hold_after",
     "act_then_drop",
     "act_then_error",
     "garbled",
@@ -118,7 +121,7 @@ def rewrite(fault: Fault | None, answer: Answer) -> Answer:
 
 def gateway_error(fault: Fault | None) -> Answer | None:
     """What a caller is told about work that was done."""
-    if fault is None or fault.do != "act_then_error":
+    if fault is None or not (fault.do == "act_then_error" or (fault.do == "hold_after" and fault.status)):
         return None
     return Answer(fault.status or 502, {} if fault.body is None else fault.body)
 

@@ -5,6 +5,7 @@ storing_errors   so is a failed one: 409 with the error body
 ignored          the header means nothing
 """
 
+import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,6 +63,15 @@ class Keys:
                 del self._entries[key]
             else:
                 entry.answer = answer
+
+    def forget(self, share: float, chance: random.Random) -> int:
+        """Let more time pass for a share of the answered keys than they are kept; return for how many."""
+        with self._lock:
+            answered = [entry for entry in self._entries.values() if entry.answer]
+            chosen = chance.sample(answered, round(len(answered) * share))
+            for entry in chosen:
+                entry.begun_at -= KEPT_FOR + timedelta(seconds=1)
+            return len(chosen)
 
     def clear(self) -> None:
         with self._lock:

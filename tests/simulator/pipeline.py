@@ -29,17 +29,23 @@ def serve(
     if state.settings.latency:
         state.stopping.wait(state.settings.latency)
     answer = faults.instead(fault, request.path)
+    if fault is not None and fault.do == "hold_before":  # on the way to us: not even the key has been seen
+        state.holds.wait(booking_id or "")
     if answer is None:
-        answer = _carry_out(state, fault, act, keys)
+        answer = _carry_out(state, fault, act, keys, booking_id=booking_id)
+        if fault is not None and fault.do == "hold_after":
+            state.holds.wait(booking_id or "")
         answer = faults.on_the_way_back(fault, answer, json.dumps(answer.body).encode())
     return send(answer.with_headers(headers or {}))
 
 
-def _carry_out(state: State, fault: Fault | None, act: Callable[[], Answer], keys: Keys | None) -> Answer:
+def _carry_out(
+    state: State, fault: Fault | None, act: Callable[[], Answer], keys: Keys | None, *, booking_id: str | None
+) -> Answer:
     key = request.headers.get(KEY_HEADER)
     if keys is None or not key:
         return _perform(state, fault, act)
-    stores_errors = state.settings.key_mode == "storing_errors"
+    stores_errors = state.key_mode(booking_id) == "storing_errors"
     fingerprint = f"{request.method} {request.path}\n".encode() + request.get_data()
     remembered = keys.begin(key, fingerprint)
     if remembered is not None:

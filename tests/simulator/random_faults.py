@@ -29,6 +29,7 @@ class RandomFaults(BaseModel):
     rate: float = Field(ge=0, le=1)
     on: tuple[ON, ...] = get_args(ON)
     do: tuple[str, ...] | None = None
+    slow: float = Field(default=SECONDS["slow"], ge=0)  # seconds of a slow answer
     limit: int = Field(default=3, ge=0)  # for each booking and operation, so that every journey can end
 
     @field_validator("do")
@@ -55,6 +56,8 @@ class Dice:
     def __init__(self) -> None:
         self._came: Counter[tuple[str, str]] = Counter()
         self._hit: Counter[tuple[str, str]] = Counter()
+        self.thrown: Counter[tuple[str, str]] = Counter()
+        """How often chance did what to which operation, whatever the booking."""
 
     def count(self, booking_id: str, on: str) -> int:
         """Return which of its kind this request is for the booking, from 1; counted while chance is off too."""
@@ -70,4 +73,7 @@ class Dice:
             return None
         self._hit[booking_id, on] += 1
         do = chance.choice(choices)
-        return Fault.model_validate({"on": on, "do": do, "seconds": SECONDS.get(do, 0)})
+        self.thrown[on, do] += 1
+        return Fault.model_validate(
+            {"on": on, "do": do, "seconds": wanted.slow if do == "slow" else SECONDS.get(do, 0)}
+        )

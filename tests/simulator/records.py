@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tests.simulator.faults import Fault
 
 RefundAnswer = Literal["paid", "created", "accepted"]
+KeyMode = Literal["honoured", "ignored", "storing_errors"]
 CLAIM_EVENTS = Literal["claim.status-category-update", "claim.status-update", "claim.deleted"]
 
 
@@ -94,6 +95,7 @@ class Booking(BaseModel):
     claim_pending_polls: int = 0
     claim_pending_seconds: float = 0
     claim_fails: str | None = None
+    key_mode: KeyMode | None = None  # how our keys are treated for this one; None is as the setting says
     claim_when_cancelled: bool = False  # a product whose cancelled policy may be claimed
     failed_checks: list[str] = Field(default_factory=list)
     refund_answer: RefundAnswer | None = None  # what the partner answers for this one; None is as the setting says

@@ -7,6 +7,7 @@ from email.utils import format_datetime
 from types import TracebackType
 from typing import Any, Self
 
+import httpx
 from flask import Flask
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
@@ -67,7 +68,8 @@ class SimulatorServer:
             self._server = _Server(self._host, self._port, app, listener.fileno(), self.state)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL,), name="simulator", daemon=True)
         self._thread.start()
-        self.control = SimulatorControl(self.url)
+        # Whoever has started it asks without a socket in between; a connection's thread would wait for the same lock.
+        self.control = SimulatorControl(self.url, transport=httpx.WSGITransport(app))
         return self
 
     def stop(self) -> None:

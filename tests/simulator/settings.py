@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from tests.simulator.random_faults import RandomFaults
-from tests.simulator.records import RefundAnswer
+from tests.simulator.records import KeyMode, RefundAnswer
 
 DAY = 24 * 3600
 
@@ -13,7 +13,7 @@ DAY = 24 * 3600
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
-    key_mode: Literal["honoured", "ignored", "storing_errors"] = "honoured"
+    key_mode: KeyMode = "honoured"
     xclaim_keys: Literal["ignored", "honoured"] = "ignored"
     duplicates: Literal["refuse", "accept"] = "refuse"
     refund_answer: RefundAnswer = "paid"  # the partner's: 200, 201, or 202 and paid later

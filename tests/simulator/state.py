@@ -8,6 +8,7 @@ from typing import Any
 from tests.simulator import faults
 from tests.simulator.credentials import Credentials
 from tests.simulator.faults import Fault
+from tests.simulator.holds import Holds
 from tests.simulator.keys import Keys
 from tests.simulator.random_faults import Dice
 from tests.simulator.records import AnsweredRefund, Booking, Claim
@@ -22,6 +23,7 @@ class State:
         self.credentials = credentials
         self.lock = threading.RLock()
         self.stopping = threading.Event()
+        self.holds = Holds(self.stopping)
         self.xcover_keys = Keys(self.now)
         self.xclaim_keys = Keys(self.now)
         self._initial = settings.model_copy()
@@ -48,6 +50,18 @@ class State:
     def now(self) -> datetime:
         """The insurer's clock, which a test may shift."""
         return datetime.now(UTC) + timedelta(seconds=self.settings.clock_offset_seconds)
+
+    def key_mode(self, booking_id: str | None) -> str:
+        """How a booking's keys are treated: as it was made, else as the setting says."""
+        booking = self.bookings.get(booking_id or "")
+        return (booking.key_mode if booking else None) or self.settings.key_mode
+
+    def claim_keys_count(self, booking_id: str) -> bool:
+        """Whether XClaim looks at keys; a booking's own mode holds there too."""
+        booking = self.bookings.get(booking_id)
+        if booking is not None and booking.key_mode is not None:
+            return booking.key_mode != "ignored"
+        return self.settings.xclaim_keys == "honoured"
 
     def is_throttled(self, at: float) -> bool:
         """Count a request that came at this monotonic time; true when it is one too many."""

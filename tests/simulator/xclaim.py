@@ -54,8 +54,8 @@ def blueprint(state: State, sender: Sender) -> Blueprint:
 
     @routes.post("/partners/<partner>/claims")
     def create(partner: str) -> Response:
-        keys = state.xclaim_keys if state.settings.xclaim_keys == "honoured" else None
         booking_id = _named_booking()
+        keys = state.xclaim_keys if state.claim_keys_count(booking_id) else None
         return serve(state, "create_claim", lambda: _create(state, sender), booking_id=booking_id, keys=keys)
 
     _add_reading(routes, state, sender)

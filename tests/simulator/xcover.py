@@ -77,7 +77,7 @@ def _add_endpoints(routes: Blueprint, state: State) -> None:
 
 
 def _serve(state: State, operation: str, booking_id: str, act: Any) -> Response:
-    keys = state.xcover_keys if request.method == "POST" and state.settings.key_mode != "ignored" else None
+    keys = state.xcover_keys if request.method == "POST" and state.key_mode(booking_id) != "ignored" else None
     return serve(state, operation, act, booking_id=booking_id, keys=keys, headers=RATE_LIMIT_HEADERS)
 
 
