@@ -103,6 +103,7 @@ class Supervisor:
 
     def _supervise(self, file: Path) -> int:
         environment = {**os.environ, PROGRESS_FILE: str(file)}
+        environment.pop("REMAP_SIGTERM", None)  # often advised for Celery: here it would cancel the steps in hand
         timing = self._timing
         liveness = Liveness(file, self._queue, stall_after=timing.stall_after, probe_after=timing.probe_after)
         while not self._is_asked_to_stop():

@@ -221,11 +221,14 @@ def test_no_verdict_is_given_while_redis_is_away(tmp_path: Path) -> None:
         supervised.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "environment"),
+    [(signal.SIGTERM, {}), (signal.SIGTERM, {"REMAP_SIGTERM": "SIGQUIT"}), (signal.SIGINT, {})],
+)
 def test_a_stop_lets_the_task_in_hand_end_and_leaves_nothing(
-    supervise: Callable[..., Supervised], number: signal.Signals
+    supervise: Callable[..., Supervised], number: signal.Signals, environment: dict[str, str]
 ) -> None:
-    supervised = supervise()
+    supervised = supervise(**environment)
     wait_until(supervised.write("before").exists, "first task")
     worker = supervised.worker()
     last = supervised.write("last", seconds=2)
