@@ -8,7 +8,7 @@ LINKED := $(VENV)/.linked
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test coverage lint docs migrations lock clean
+.PHONY: help demo up test chaos coverage lint docs migrations lock previous-release clean
 .SUFFIXES:
 
 help: ## show this list
@@ -23,6 +23,9 @@ up: $(LINKED) ## start everything and stay up: gateway on port 8000 (or PORT), F
 # Three at once on two cores: they wait for sockets and disks about as long as they compute.
 test: lint migrations ## everything that guards the project: lint, migrations, all tests
 	@$(BIN)/pytest --quiet --numprocesses 3 --dist loadgroup
+
+chaos: $(LINKED) ## kill, stop and wipe everything while cancellations flow; JOBS=5000 MINUTES=20 for long
+	@$(BIN)/python -m tests.chaos
 
 coverage: $(LINKED) ## all tests once more, to show which lines and branches they reach
 	@$(BIN)/pytest --quiet --numprocesses 3 --dist loadgroup --cov --cov-report=term
@@ -47,8 +50,11 @@ lock: $(INSTALLED) ## compile the lock files from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 		--extra dev --constraint requirements.txt --output-file requirements-dev.txt
 
-clean: ## remove what make has made: the virtual environment, caches, the demo's logs
-	@rm -rf $(VENV) .cache .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis var/demo
+previous-release: # the release before the newest migration, for the tests of deploying: REV=its commit
+	@git archive --format=tar.gz --output=tests/deploys/previous.tar.gz $(REV) shared workers webhook_gateway pyproject.toml
+
+clean: ## remove what make has made: the virtual environment, caches, logs and reports
+	@rm -rf $(VENV) .cache .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis var/demo var/chaos
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The package itself, so that its commands are there; it changes only with pyproject.toml.
