@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -49,6 +50,14 @@ def migrate(url: str) -> None:
     config = Config(toml_file=ROOT / "pyproject.toml")
     config.attributes["url"] = url
     command.upgrade(config, "head")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep together what would otherwise be played once in each process."""
+    from tests.crash_matrix.scheduling import RunsTogether
+
+    return RunsTogether(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,8 @@ class EmbeddedPostgresql:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            with suppress(subprocess.SubprocessError):
+                self._server.ensure_postgres_running()  # it stops only the process that it has seen last
             self._server.cleanup()
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
