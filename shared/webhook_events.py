@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Update, or_, select, update
 
 from shared.cancellations import LEASE_SECONDS
 from shared.columns import new_id
@@ -13,9 +13,6 @@ from shared.db import Transaction, insert_or_ignore, now_plus
 from shared.lifecycle import TaskName
 from shared.models import WebhookBody, WebhookDelivery
 from shared.transitions import MESSAGE_PATIENCE
-
-HANDLING_LEASE = LEASE_SECONDS * 10
-"""Seconds. Handling makes at most one fetch, and nothing is lost when it runs twice, so nobody renews this one."""
 
 
 def record(
@@ -54,7 +51,7 @@ def begin_handling(tx: Transaction, delivery_id: UUID) -> tuple[WebhookDelivery,
             WebhookDelivery.next_attempt_at <= now_plus(0),
             or_(WebhookDelivery.lease_until.is_(None), WebhookDelivery.lease_until < now_plus(0)),
         )
-        .values(lease_until=now_plus(HANDLING_LEASE), tries=WebhookDelivery.tries + 1, rings=0, ring_after=None)
+        .values(lease_until=now_plus(LEASE_SECONDS), tries=WebhookDelivery.tries + 1, rings=0, ring_after=None)
         .returning(WebhookDelivery)
     )
     delivery = tx.session.scalars(due, execution_options={"populate_existing": True}).first()
@@ -64,11 +61,18 @@ def begin_handling(tx: Transaction, delivery_id: UUID) -> tuple[WebhookDelivery,
     return delivery, raw or b""
 
 
+def renew_handling(tx: Transaction, delivery: WebhookDelivery) -> bool:
+    """Keep a delivery while XClaim is asked; return False when it is no longer ours."""
+    renewed = _ours(delivery).where(WebhookDelivery.lease_until.is_not(None))
+    renewed = renewed.values(lease_until=now_plus(LEASE_SECONDS))
+    return tx.session.scalar(renewed.returning(WebhookDelivery.id)) is not None
+
+
 def mark_handled(tx: Transaction, delivery: WebhookDelivery, verdict: str, *, claim_row_id: UUID | None = None) -> None:
     """Write that nothing more is to be done about a delivery, and what came of it."""
     values: dict[str, Any] = {"handled_at": now_plus(0), "next_attempt_at": None, "lease_until": None}
     values |= {"verdict": verdict, "claim_id": claim_row_id}
-    tx.session.execute(update(WebhookDelivery).where(WebhookDelivery.id == delivery.id).values(**values))
+    tx.session.execute(_ours(delivery).values(**values))
 
 
 def postpone(tx: Transaction, delivery: WebhookDelivery, verdict: str, *, seconds: float) -> None:
@@ -79,4 +83,13 @@ def postpone(tx: Transaction, delivery: WebhookDelivery, verdict: str, *, second
         "verdict": verdict,
         "ring_after": None,
     }
-    tx.session.execute(update(WebhookDelivery).where(WebhookDelivery.id == delivery.id).values(**values))
+    tx.session.execute(_ours(delivery).values(**values))
+
+
+def _ours(delivery: WebhookDelivery) -> Update:
+    """Write only what nobody else has begun or ended since: the number of tries tells them apart."""
+    return update(WebhookDelivery).where(
+        WebhookDelivery.id == delivery.id,
+        WebhookDelivery.tries == delivery.tries,
+        WebhookDelivery.handled_at.is_(None),
+    )

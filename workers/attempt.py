@@ -34,11 +34,9 @@ def keeping(held: Cancellation, step: Step, call: Call | None = None, *, sent_re
 
     Any other exception is written as a postponement too, and then rises, so that Flower shows the failure.
     """
-    stop = threading.Event()
-    keeper = threading.Thread(target=_renew_until, args=(held, stop), name=f"lease-{held.id}", daemon=True)
-    keeper.start()
     try:
-        yield
+        with renewing(partial(cancellations.renew_lease, held=held), of=held.id):
+            yield
     except transitions.LeaseLost as lost:
         log.warning("lease_lost", cancellation_id=str(held.id), step=step, problem=str(lost))
     except CannotGoOn as no:
@@ -52,6 +50,16 @@ def keeping(held: Cancellation, step: Step, call: Call | None = None, *, sent_re
     except Exception as error:
         _record_unexpected(held, step, error)
         raise
+
+
+@contextmanager
+def renewing(renew: Callable[[Transaction], bool], *, of: UUID) -> Iterator[None]:
+    """Renew a lease during the block, until `renew` says that it is no longer ours."""
+    stop = threading.Event()
+    keeper = threading.Thread(target=_renew_until, args=(renew, stop), name=f"lease-{of}", daemon=True)
+    keeper.start()
+    try:
+        yield
     finally:
         stop.set()
         keeper.join()
@@ -86,14 +94,14 @@ def one_try(step: Step) -> Callable[[Callable[[str], None]], Callable[[str], Non
     return decorate
 
 
-def _renew_until(held: Cancellation, stop: threading.Event) -> None:
+def _renew_until(renew: Callable[[Transaction], bool], stop: threading.Event) -> None:
     renewals = int(TASK_SOFT_LIMIT / RENEW_EVERY)  # a hung task must not hold its row for ever
     for _ in range(renewals):
         if stop.wait(RENEW_EVERY):
             return
         try:
             with runtime().database.transaction() as tx:
-                if not cancellations.renew_lease(tx, held):
+                if not renew(tx):
                     return
         except AWAY as error:
             log.warning("lease_not_renewed", error=type(error).__name__, next="tried again in 2 s")

@@ -5,6 +5,7 @@ a reading may show no more than a category.
 """
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from shared.models import Claim, WebhookDelivery
 from shared.xclaim import claims as xclaim
 from shared.xclaim import wire
 from workers.app import app
+from workers.attempt import renewing
 from workers.retries import backoff
 from workers.runtime import ClaimsSwitchedOff, runtime
 
@@ -40,7 +42,8 @@ def handle(delivery_id: str) -> None:
         return
     delivery, raw = taken
     try:
-        _handle(delivery, raw)
+        with renewing(partial(webhook_events.renew_handling, delivery=delivery), of=delivery.id):
+            _handle(delivery, raw)
     except AWAY:
         raise  # nothing can be written now; the sweeper rings when the delivery's lease has run out
     except InsurerError as error:

@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from shared import webhook_events
+from shared.cancellations import LEASE_SECONDS
+from shared.db import Transaction
 from shared.lifecycle import TaskName
 from shared.models import Claim, WebhookDelivery
 from tests.world import World
+from workers import attempt
 
 SKIP = {"mode": "skip"}
 
@@ -238,3 +241,47 @@ def test_handling_a_delivery_twice_changes_nothing(world: World) -> None:
     world.run(TaskName.HANDLE_WEBHOOK, message[1])
 
     assert len(world.timeline(row_id)) == lines
+
+
+def test_a_dead_handlers_event_is_soon_taken_up_and_a_sleeping_ones_word_does_not_count(world: World) -> None:
+    _, claim = _claimed(world)
+    _say(world, claim, "Under Assessment")
+    _arrive(world, claim.webhook_token, "claim.status-category-update", id=claim.claim_id)
+    (delivery,) = world.all(WebhookDelivery)
+    with world.database.transaction() as tx:
+        taken = webhook_events.begin_handling(tx, delivery.id)
+    assert taken is not None
+    sleeping = taken[0]
+    world.database.published.clear()
+
+    world.later(LEASE_SECONDS + 0.5)
+    world.sweep()
+    world.drain()
+    (handled,) = world.all(WebhookDelivery)
+    with world.database.transaction() as tx:
+        assert not webhook_events.renew_handling(tx, sleeping)
+        webhook_events.postpone(tx, sleeping, "woke up late", seconds=60)
+        webhook_events.mark_handled(tx, sleeping, "woke up late")
+
+    (after,) = world.all(WebhookDelivery)
+    assert handled.handled_at is not None
+    assert (after.handled_at, after.verdict) == (handled.handled_at, handled.verdict)
+
+
+def test_an_event_is_kept_in_hand_while_xclaim_is_slow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt, "RENEW_EVERY", 0.05)
+    _, claim = _claimed(world, faults=[{"on": "get_claim", "do": "slow", "seconds": 1, "times": 1}])
+    _arrive(world, claim.webhook_token, "claim.status-category-update", id=claim.claim_id)
+    (delivery,) = world.all(WebhookDelivery)
+    leases: set[Any] = set()
+    renew = webhook_events.renew_handling
+
+    def renewed(tx: Transaction, delivery: WebhookDelivery) -> bool:
+        is_ours = renew(tx, delivery)
+        leases.add(tx.session.get_one(WebhookDelivery, delivery.id, populate_existing=True).lease_until)
+        return is_ours
+
+    monkeypatch.setattr(webhook_events, "renew_handling", renewed)
+    world.run(TaskName.HANDLE_WEBHOOK, delivery.id)
+
+    assert len(leases - {None}) > 1

@@ -218,7 +218,7 @@ def test_a_webhook_in_hand_is_rung_for_when_its_lease_has_run_out(world: World) 
     with world.database.transaction() as tx:
         webhook_events.begin_handling(tx, stored)
 
-    world.later(webhook_events.HANDLING_LEASE - 1)
+    world.later(LEASE_SECONDS - 1)
     assert rung(world) == []
     world.later(1.5)
     assert rung(world) == [(TaskName.HANDLE_WEBHOOK, stored)]

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from shared import broker, webhook_events
+from shared import broker
 from shared.cancellations import LEASE_SECONDS
 from shared.config import Settings
 from shared.insurer import transport
@@ -54,10 +54,6 @@ def test_a_hung_task_loses_its_row_before_the_next_worker_gets_its_message() -> 
 
 def test_a_dead_workers_step_is_rung_for_within_13_seconds() -> None:
     assert LEASE_SECONDS + broker.SWEEP_EVERY <= 13
-
-
-def test_a_webhooks_lease_outlives_its_only_fetch() -> None:
-    assert webhook_events.HANDLING_LEASE > 2 * transport.CALL_DEADLINE
 
 
 def test_a_message_is_given_more_time_than_a_sweep_takes_to_come_again() -> None:
