@@ -22,13 +22,13 @@ up: $(LINKED) ## start everything and stay up: gateway on port 8000 (or PORT), F
 
 # Three at once on two cores: they wait for sockets and disks about as long as they compute.
 test: lint migrations ## everything that guards the project: lint, migrations, all tests
-	@$(BIN)/pytest --quiet --numprocesses 3 --dist loadgroup
+	@$(BIN)/pytest --quiet --numprocesses 3
 
 chaos: $(LINKED) ## kill, stop and wipe everything while cancellations flow; JOBS=5000 MINUTES=20 for long
 	@$(BIN)/python -m tests.chaos
 
 coverage: $(LINKED) ## all tests once more, to show which lines and branches they reach
-	@$(BIN)/pytest --quiet --numprocesses 3 --dist loadgroup --cov --cov-report=term
+	@$(BIN)/pytest --quiet --numprocesses 3 --cov --cov-report=term
 
 lint: $(LINKED) ## format, lint, types and import contracts
 	@$(BIN)/ruff format --check --quiet . || { echo 'Not formatted. Run: $(BIN)/ruff format .' >&2; exit 1; }

@@ -55,7 +55,7 @@ def migrate(url: str) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep together what would otherwise be played once in each process."""
-    from tests.crash_matrix.scheduling import RunsTogether
+    from tests.scheduling import RunsTogether
 
     return RunsTogether(config, log)
 

@@ -8,7 +8,7 @@ import pytest
 from tests.deploys.release import PREVIOUS, ROOT, commit_of_previous, migrations_of, unpack_previous
 from tests.deploys.rollout import Setting
 
-pytestmark = pytest.mark.xdist_group("releases")
+pytestmark = pytest.mark.processes
 
 
 def test_the_archive_holds_the_release_before_the_latest_migration(tmp_path: Path) -> None:

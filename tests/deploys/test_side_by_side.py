@@ -11,7 +11,7 @@ from tests.deploys.rollout import Rollout, Setting
 from tests.deploys.situations import WHOLE, Situation
 from tests.simulator import SimBooking
 
-pytestmark = pytest.mark.xdist_group("releases")
+pytestmark = pytest.mark.processes
 
 Begun = list[tuple[Situation, SimBooking, str]]
 

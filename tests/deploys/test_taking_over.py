@@ -15,7 +15,7 @@ from tests.deploys.situations import SITUATIONS, Situation
 from tests.every_ending import STATES
 from tests.simulator import SimBooking
 
-pytestmark = pytest.mark.xdist_group("releases")
+pytestmark = pytest.mark.processes
 
 PLACES = {(state.status, state.step) for state in STATES.values()}
 """Every status with every next step that a cancellation can have in it."""
