@@ -8,7 +8,7 @@ LINKED := $(VENV)/.linked
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test chaos coverage lint docs migrations lock previous-release clean
+.PHONY: help demo up test chaos flood coverage lint docs migrations lock previous-release clean
 .SUFFIXES:
 
 help: ## show this list
@@ -26,6 +26,9 @@ test: lint migrations ## everything that guards the project: lint, migrations, a
 
 chaos: $(LINKED) ## kill, stop and wipe everything while cancellations flow; JOBS=5000 MINUTES=20 for long
 	@$(BIN)/python -m tests.chaos
+
+flood: $(LINKED) # 20,000 waiting jobs and one slow worker: how many messages that makes
+	@$(BIN)/python -m tests.chaos.flood
 
 coverage: $(LINKED) ## all tests once more, to show which lines and branches they reach
 	@$(BIN)/pytest --quiet --numprocesses 3 --cov --cov-report=term
