@@ -23,7 +23,7 @@ from tests.crash_matrix.deployment import Deployment
 from tests.crash_matrix.evidence import Evidence, Subject, gather
 from tests.crash_matrix.stories import Life
 
-TICK = 0.1
+TICK = 0.3
 PATIENCE = 500.0
 """Seconds for a whole run; it only bounds a hang: what has not ended by then is shown as it is."""
 REPEAT_AFTER = 3.0

@@ -14,9 +14,9 @@ SKIP = {"mode": "skip"}
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has the host's clock only
 
 
-@pytest.fixture(params=[timedelta(hours=-1), timedelta(hours=1)], ids=["an hour behind", "an hour ahead"])
+@pytest.fixture(params=[timedelta(hours=-1), timedelta(hours=1)], ids=["an hour behind", "an hour ahead"], autouse=True)
 def wrong(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> timedelta:
-    """This host's clock is wrong by so much; what tests move, they move for all."""
+    """This host's clock is wrong by so much, from before the world's beginning to after its end."""
     by: timedelta = request.param
     monkeypatch.setattr(clock, "_shift", by)
     monkeypatch.setattr(clock, "shift", lambda: clock._shift - by)
