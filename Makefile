@@ -20,7 +20,7 @@ demo: $(LINKED) ## play a few dozen cancellations against a simulated insurer, a
 up: $(LINKED) ## start everything and stay up: gateway on port 8000 (or PORT), Flower on 5555
 	@$(BIN)/python -m tests.demo --stay
 
-# Three at once on two cores: they wait for sockets and disks about as long as they compute.
+# Three at once on two cores: they wait for leases, sockets and disks about as long as they compute.
 test: lint migrations ## everything that guards the project: lint, migrations, all tests
 	@$(BIN)/pytest --quiet --numprocesses 3
 

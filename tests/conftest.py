@@ -34,8 +34,15 @@ EMPTY = ";".join(f'DELETE FROM "{table.name}"' for table in reversed(Base.metada
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that wait for processes: one met last would keep its worker long after the others."""
-    items.sort(key=lambda item: item.get_closest_marker("processes") is None)
+    """Spread the tests that wait for processes over the first half, so that others compute while they wait."""
+    waiting = [item for item in items if item.get_closest_marker("processes")]
+    others = [item for item in items if not item.get_closest_marker("processes")]
+    apart = max(len(others) // 2 // max(len(waiting), 1), 1)
+    items[:] = []
+    for item in waiting:
+        items += [item, *others[:apart]]
+        del others[:apart]
+    items += others
 
 
 def pytest_collection_finish() -> None:
