@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -168,7 +169,8 @@ class WebRun:
             world.processes.kill("web")
         else:
             for process in family:
-                process.terminate()
+                with suppress(psutil.NoSuchProcess):
+                    process.terminate()
             self._let_go(visits)
             self._until(lambda: world.processes.has_ended("web"))
             world.processes.stop("web")

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import psutil
@@ -92,7 +93,8 @@ class Run:
         elif self._death is Death.TERMINATED:
             main = psutil.Process(world.processes.pid("worker"))
             for process in [*main.children(recursive=True), main]:
-                process.terminate()
+                with suppress(psutil.NoSuchProcess):  # a pool process may end just now
+                    process.terminate()
             for life in wave:
                 world.dooms.let_go(life.victim)
             self._let_the_insurer_go_on(wave)
@@ -197,12 +199,14 @@ class Run:
                 stories.repeat(self._world, life)
 
     def _let_time_pass(self) -> None:
-        """Let leases run out early that would do so later: a dead handler's always, a stopped process's here too.
+        """Let a stopped process's lease run out early; a dead one's takes its time.
 
         By the database's own clock, which alone decides about leases, and once for each; what is locked waits.
         """
+        if self._death is not Death.STOPPED:
+            return
         struck = [life for life in self._lives if life.is_struck and not life.is_aged]
-        by_row = {life.row_id: life for life in struck if self._death is Death.STOPPED}
+        by_row = {life.row_id: life for life in struck}
         by_delivery = {life.delivery_id: life for life in struck if life.case.place.task is TaskName.HANDLE_WEBHOOK}
         with self._world.database.transaction() as tx:
             for table, lives in ((WebhookDelivery, by_delivery), (Cancellation, by_row)):
@@ -214,10 +218,13 @@ class Run:
                     row.ring_after = None
                     if row.lease_until is not None and getattr(row, "next_step", None) == life.case.place.step:
                         row.lease_until = now_plus(-1)
-        if self._death is Death.STOPPED and time.monotonic() > self._swept_at + SWEEP_SOONER:
+        if time.monotonic() > self._swept_at + SWEEP_SOONER:
             self._swept_at = time.monotonic()
             stories.ring_the_sweeper(self._world)
 
 
 def _is_alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # its parent was quick to reap it
+        return False
