@@ -199,14 +199,12 @@ class Run:
                 stories.repeat(self._world, life)
 
     def _let_time_pass(self) -> None:
-        """Let a stopped process's lease run out early; a dead one's takes its time.
+        """Let leases run out early that would do so later: a dead handler's always, a stopped process's here too.
 
         By the database's own clock, which alone decides about leases, and once for each; what is locked waits.
         """
-        if self._death is not Death.STOPPED:
-            return
         struck = [life for life in self._lives if life.is_struck and not life.is_aged]
-        by_row = {life.row_id: life for life in struck}
+        by_row = {life.row_id: life for life in struck if self._death is Death.STOPPED}
         by_delivery = {life.delivery_id: life for life in struck if life.case.place.task is TaskName.HANDLE_WEBHOOK}
         with self._world.database.transaction() as tx:
             for table, lives in ((WebhookDelivery, by_delivery), (Cancellation, by_row)):
@@ -218,7 +216,7 @@ class Run:
                     row.ring_after = None
                     if row.lease_until is not None and getattr(row, "next_step", None) == life.case.place.step:
                         row.lease_until = now_plus(-1)
-        if time.monotonic() > self._swept_at + SWEEP_SOONER:
+        if self._death is Death.STOPPED and time.monotonic() > self._swept_at + SWEEP_SOONER:
             self._swept_at = time.monotonic()
             stories.ring_the_sweeper(self._world)
 
