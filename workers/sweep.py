@@ -34,9 +34,10 @@ log = structlog.get_logger()
 @app.task(name=TaskName.SWEEP)
 def sweep() -> None:
     """Ring for every row that is due, in no one's hands, and whose last message has left its queue."""
+    waiting = {queue: oldest_row_ids(queue) for queue in (STEPS_QUEUE, WEBHOOKS_QUEUE)}
     with runtime().database.transaction() as tx:
-        steps = _ring(tx, Cancellation, Cancellation.next_step, STEPS_QUEUE)
-        events = _ring(tx, WebhookDelivery, literal("webhook"), WEBHOOKS_QUEUE)
+        steps = _ring(tx, Cancellation, Cancellation.next_step, waiting[STEPS_QUEUE])
+        events = _ring(tx, WebhookDelivery, literal("webhook"), waiting[WEBHOOKS_QUEUE])
         for row_id, step in steps:
             tx.enqueue(TASK_OF[Step(step)], row_id)
         for row_id, _ in events:
@@ -45,11 +46,13 @@ def sweep() -> None:
         log.info("rang", steps=len(steps), webhooks=len(events))
 
 
-def _ring(tx: Transaction, table: Any, step: InstrumentedAttribute[Any] | Any, queue: str) -> list[tuple[UUID, str]]:
+def _ring(
+    tx: Transaction, table: Any, step: InstrumentedAttribute[Any] | Any, waiting: Sequence[UUID]
+) -> list[tuple[UUID, str]]:
     """Mark due rows as rung and return them with their step."""
     due = (
         select(table.id)
-        .where(*_is_due(table), _is_lost(table, _oldest_ring(tx, table, oldest_row_ids(queue))))
+        .where(*_is_due(table), _is_lost(table, _oldest_ring(tx, table, waiting)))
         .order_by(table.next_attempt_at)
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)
