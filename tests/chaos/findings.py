@@ -52,6 +52,7 @@ def compile_report(run: Run, plan: Plan) -> report.Report:
         "messages": _messages(run, found),
         "deployments": _deployments(run),
         "faults": dict(run.schedule.counted),
+        "happened": [vars(one) for one in run.schedule.happened],
         "faults_missed": dict(run.schedule.missed),
         "insurer_faults": _insurer_faults(run),
         "restarts": dict(run.fleet.restarts),
@@ -112,6 +113,16 @@ def _recovery(recoveries: Sequence[Recovery], happened: Sequence[Happened]) -> r
             name: report.spread([one.seconds for one in alone if one.fault == name])
             for name in sorted({one.fault for one in alone})
         },
+        "each": [
+            {
+                "fault": one.fault,
+                "at": round(one.killed_at.timestamp(), 1),
+                "seconds": round(one.seconds, 1),
+                "late": one.late,
+                "is_disturbed": is_disturbed(one, happened),
+            }
+            for one in recoveries
+        ],
     }
 
 

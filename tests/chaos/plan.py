@@ -25,7 +25,7 @@ class Plan:
     key_mode: str
     """How the insurer treats our idempotency keys."""
     gap: float
-    """Seconds between a fault's end and the next one."""
+    """Seconds between a fault's end and the next one: from half of it to two and a half times as long."""
     redis_away: float
     redis_hangs: float
     paused: float

@@ -22,8 +22,9 @@ ONCE_A_ROUND = (
 IN_SHORT = tuple(
     name
     for name in (*KILLS, *ONCE_A_ROUND)
-    # The first two are part of what happens before PostgreSQL's crash, and each start takes seconds of a processor.
-    if name not in {"worker_group_killed", "supervisor_killed", "web_child_killed"}
+    # Each start takes seconds of a processor: the first two are part of what happens before PostgreSQL's crash, and
+    # a SIGTERM to everything has tests of its own.
+    if name not in {"worker_group_killed", "supervisor_killed", "web_child_killed", "deployed"}
 )
 
 
@@ -53,12 +54,12 @@ class Schedule:
     def run(self) -> None:
         """Let faults happen until the time is over, and each at least once."""
         until = time.monotonic() + self._plan.seconds
-        self._stop.wait(self._plan.gap)
+        self._pause()
         for number, name in enumerate(self._rounds()):
             if number >= len(self._names) and time.monotonic() >= until:
                 break
             self._let_happen(name)
-            self._stop.wait(self._plan.gap)
+            self._pause()
         self._faults.wait_for_pauses()
 
     @property
@@ -70,6 +71,10 @@ class Schedule:
         while True:
             self._chance.shuffle(self._names)
             yield from self._names
+
+    def _pause(self) -> None:
+        # Of unequal length, or each kill would follow the sweep that ended the last recovery by the same time.
+        self._stop.wait(self._plan.gap * self._chance.uniform(0.5, 2.5))
 
     def _let_happen(self, name: str) -> None:
         self.current, began = name, time.time()

@@ -72,7 +72,7 @@ def deployment(folder: Path, *, concurrency: int, threads: int = 4) -> Iterator[
     with (
         postgresql_server() as server,
         fresh_database(server) as url,
-        redis_server() as redis_url,
+        redis_server(private=True) as redis_url,
         SimulatorServer(webhook_tries=1, list_pagination=CLAIMS_A_PAGE) as simulator,
     ):
         migrate(url.replace("postgresql://", "postgresql+psycopg://", 1))

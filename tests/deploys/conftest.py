@@ -48,7 +48,12 @@ def service_settings(simulator: SimulatorServer, *, redis_url: str, public_url: 
 def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     """The insurer, where its webhooks arrive, and both releases, each in a process of its own."""
     folder = tmp_path_factory.mktemp("releases")
-    with SimulatorServer() as simulator, Receiver() as receiver, redis_server() as redis_url, ExitStack() as stack:
+    with (
+        SimulatorServer() as simulator,
+        Receiver() as receiver,
+        redis_server(private=True) as redis_url,
+        ExitStack() as stack,
+    ):
         env = service_settings(simulator, redis_url=redis_url, public_url=receiver.url.removesuffix("/hook"))
         previous = Release("previous", unpack_previous(folder / "previous"), env, folder)
         this = Release("this", ROOT, env, folder)
