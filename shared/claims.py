@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import or_, select, text, update
 from sqlalchemy.orm import Session
 
 from shared import calls, milestones, reservations
@@ -36,6 +36,11 @@ def open_claim(tx: Transaction, held: Cancellation, *, claim_type_id: str) -> Cl
         return own
     _insert(tx, held, claim_type_id=claim_type_id)
     return of_cancellation(tx.session, held.id)
+
+
+def note_webhook_key(tx: Transaction, claim: Claim, key_id: str) -> None:
+    """Write which configured key the claim's own address is about to be signed with: it must stay configured."""
+    tx.session.execute(update(Claim).where(Claim.id == claim.id).values(webhook_key_id=key_id))
 
 
 def start_over(tx: Transaction, row: Cancellation, *, claim_type_id: str | None = None) -> bool:

@@ -1,13 +1,18 @@
-"""Column types of our own, and ids."""
+"""What every table is made of: the base class, column types of our own, and ids."""
 
+from datetime import datetime
 from decimal import Decimal
+from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import JSON, String
+from sqlalchemy import JSON, MetaData, String
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 from uuid_utils.compat import uuid7
+
+from shared.db import UtcDateTime
 
 
 def new_id() -> UUID:
@@ -31,3 +36,28 @@ class AmountText(TypeDecorator[Decimal]):
 
 
 Document = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that migrations and errors can name them too."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {
+        datetime: UtcDateTime,
+        Decimal: AmountText,
+        dict[str, Any]: Document,
+        list[Any]: Document,
+    }
+
+
+def one_of(column: str, allowed: tuple[str, ...]) -> str:
+    """Return the text of a check that a column holds one of these words."""
+    return f"{column} IN ({', '.join(repr(value) for value in allowed)})"

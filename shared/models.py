@@ -1,25 +1,18 @@
-"""The tables. What must always hold is a constraint here, not a check in code."""
+"""The tables of cancellations and claims. What must always hold is a constraint here, not a check in code.
+
+`shared.webhook_models` has those of what comes in.
+"""
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    CheckConstraint,
-    ForeignKey,
-    Index,
-    LargeBinary,
-    MetaData,
-    String,
-    Text,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.columns import AmountText, Document, new_id
-from shared.db import UtcDateTime, now_plus
+from shared.columns import Base, new_id, one_of
+from shared.db import now_plus
 
 STATUSES = (
     "in_progress", "awaiting_refund", "awaiting_premium_refund",
@@ -27,30 +20,6 @@ STATUSES = (
 )  # fmt: skip
 STEPS = ("look_up", "preview", "refund", "confirm", "claim", "cancel", "await_premium_refund")
 CALL_OUTCOMES = ("sent", "not_sent", "unknown", "refused", "not_done", "done")
-
-
-class Base(DeclarativeBase):
-    """Names every constraint, so that migrations and errors can name them too."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar = {
-        datetime: UtcDateTime,
-        Decimal: AmountText,
-        dict[str, Any]: Document,
-        list[Any]: Document,
-    }
-
-
-def _one_of(column: str, allowed: tuple[str, ...]) -> str:
-    return f"{column} IN ({', '.join(repr(value) for value in allowed)})"
 
 
 class Cancellation(Base):
@@ -125,8 +94,8 @@ class Cancellation(Base):
 
     __table_args__ = (
         UniqueConstraint("caller", "idempotency_key"),
-        CheckConstraint(_one_of("status", STATUSES), name="status"),
-        CheckConstraint(_one_of("next_step", STEPS), name="next_step"),
+        CheckConstraint(one_of("status", STATUSES), name="status"),
+        CheckConstraint(one_of("next_step", STEPS), name="next_step"),
         CheckConstraint(
             "(status IN ('in_progress', 'awaiting_refund', 'awaiting_premium_refund')) = (next_attempt_at IS NOT NULL)",
             name="unfinished_has_next_attempt",
@@ -186,8 +155,8 @@ class Call(Base):
 
     __table_args__ = (
         UniqueConstraint("cancellation_id", "step", "round"),
-        CheckConstraint(_one_of("outcome", CALL_OUTCOMES), name="outcome"),
-        CheckConstraint(_one_of("step", STEPS), name="step"),
+        CheckConstraint(one_of("outcome", CALL_OUTCOMES), name="outcome"),
+        CheckConstraint(one_of("step", STEPS), name="step"),
     )
 
 
@@ -215,9 +184,18 @@ class Claim(Base):
     """When the reading that is stored here was asked for; an older one never overwrites it."""
     created_at: Mapped[datetime] = mapped_column(default=now_plus(0))
     closed_at: Mapped[datetime | None]
+    webhook_key_id: Mapped[str | None] = mapped_column(String(16))
+    """Which configured key the key of its own address was derived from; null before 0002."""
+    polls: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How often XClaim was asked in vain since its last news: the next question waits longer."""
+    next_poll_at: Mapped[datetime | None]
+    """When XClaim is asked next without having sent anything; null: as soon as it has a name."""
+    missed: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Changes that were found by asking, before a webhook told of them."""
 
     __table_args__ = (
         UniqueConstraint("partner", "claim_id"),
+        Index(None, "next_poll_at", postgresql_where=text("closed_at IS NULL"), sqlite_where=text("closed_at IS NULL")),
         Index("uq_claims_open", "partner", "booking_id", "quote_id", "claim_type_id", unique=True,
               postgresql_where=text("closed_at IS NULL"), sqlite_where=text("closed_at IS NULL")),
     )  # fmt: skip
@@ -241,45 +219,3 @@ class Transition(Base):
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
     __table_args__ = (Index(None, "cancellation_id", "at"),)
-
-
-class WebhookBody(Base):
-    """A distinct verified webhook body; repeats add a delivery, not a body."""
-
-    __tablename__ = "webhook_bodies"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    source: Mapped[str] = mapped_column(String(16))
-    digest: Mapped[str] = mapped_column(String(64), unique=True)
-    raw: Mapped[bytes] = mapped_column(LargeBinary)
-    received_at: Mapped[datetime] = mapped_column(default=now_plus(0))
-
-
-class WebhookDelivery(Base):
-    """One arrival of a verified body; the unit that is handled."""
-
-    __tablename__ = "webhook_deliveries"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    body_id: Mapped[UUID] = mapped_column(ForeignKey("webhook_bodies.id"), index=True)
-    token: Mapped[str | None] = mapped_column(String(64))
-    """The path's token; null on the bare path."""
-    key_number: Mapped[int]
-    """Which of the configured keys verified it, from 0."""
-    headers: Mapped[dict[str, Any]]
-    received_at: Mapped[datetime] = mapped_column(default=now_plus(0))
-    claim_id: Mapped[UUID | None] = mapped_column(ForeignKey("claims.id"), index=True)
-    lease_until: Mapped[datetime | None]
-    tries: Mapped[int] = mapped_column(default=0)
-    next_attempt_at: Mapped[datetime | None] = mapped_column(default=now_plus(0))
-    """When it is handled next; null once it is."""
-    rings: Mapped[int] = mapped_column(default=0)
-    ring_after: Mapped[datetime | None]
-    handled_at: Mapped[datetime | None]
-    verdict: Mapped[str | None] = mapped_column(Text)
-
-    __table_args__ = (
-        CheckConstraint("(handled_at IS NULL) = (next_attempt_at IS NOT NULL)", name="unhandled_has_next_attempt"),
-        Index(None, "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL"),
-              sqlite_where=text("next_attempt_at IS NOT NULL")),
-    )  # fmt: skip

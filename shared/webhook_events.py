@@ -11,8 +11,8 @@ from shared.cancellations import LEASE_SECONDS
 from shared.columns import new_id
 from shared.db import Transaction, insert_or_ignore, now_plus
 from shared.lifecycle import TaskName
-from shared.models import WebhookBody, WebhookDelivery
 from shared.transitions import MESSAGE_PATIENCE
+from shared.webhook_models import WebhookBody, WebhookDelivery
 
 
 def record(
@@ -21,7 +21,7 @@ def record(
     *,
     source: str,
     token: str | None,
-    key_number: int,
+    key_id: str,
     headers: Mapping[str, Any],
 ) -> tuple[UUID, bool]:
     """Store a verified body and this delivery of it; return (delivery id, body is new)."""
@@ -33,7 +33,7 @@ def record(
         id=new_id(),
         body_id=body_id,
         token=token,
-        key_number=key_number,
+        key_id=key_id,
         headers=dict(headers),
         ring_after=now_plus(MESSAGE_PATIENCE),
     )

@@ -13,8 +13,8 @@ from alembic import command
 from alembic.config import Config
 from psycopg import sql
 
+from shared.columns import Base
 from shared.config import FlowerSettings, WebSettings, WorkerSettings
-from shared.models import Base
 from tests.servers import fresh_database, postgresql_server, redis_server
 
 # A developer's own settings must not decide what the tests find; the servers were asked for above.

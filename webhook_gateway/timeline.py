@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
-from shared.models import Call, Claim, Transition, WebhookBody, WebhookDelivery
+from shared.models import Call, Claim, Transition
+from shared.webhook_models import WebhookBody, WebhookDelivery
 from shared.xclaim.wire import NotAClaimEvent, parse_event
 from webhook_gateway.resources import CallShown, Timeline, TransitionShown, WebhookShown, time, time_or_none
 

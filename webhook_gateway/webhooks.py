@@ -1,6 +1,7 @@
 """/webhooks: verify the raw bytes, check the shape, store, answer. What an event means is a worker's business."""
 
 import re
+from collections.abc import Mapping
 
 import structlog
 from flask import Blueprint, Response, jsonify, request
@@ -9,7 +10,7 @@ from werkzeug.exceptions import NotFound
 from shared import webhook_events
 from shared.problems import Problem
 from shared.redaction import clean_text
-from shared.xclaim.signature import derive_key, matching_key
+from shared.xclaim.signature import derive_key, key_id, matching_key
 from shared.xclaim.wire import NotAClaimEvent, parse_event
 from webhook_gateway import current
 from webhook_gateway.bodies import read_raw
@@ -30,13 +31,13 @@ def from_xclaim_on_own_address(token: str) -> Response:
     masters = _masters()
     if not _TOKEN.fullmatch(token):
         raise _not_verified("malformed token")
-    return _take([derive_key(master, token) for master in masters], token=token)
+    return _take({key_id(master): derive_key(master, token) for master in masters}, token=token)
 
 
 @blueprint.post("/xclaim")
 def from_xclaim() -> Response:
     """Take an event on the address that receivers set up by hand use, signed with a configured key itself."""
-    return _take(_masters(), token=None)
+    return _take({key_id(master): master for master in _masters()}, token=None)
 
 
 def _masters() -> list[str]:
@@ -46,11 +47,12 @@ def _masters() -> list[str]:
     return keys
 
 
-def _take(keys: list[str], *, token: str | None) -> Response:
+def _take(keys: Mapping[str, str], *, token: str | None) -> Response:
+    """Verify with these keys, each under its id, and store."""
     raw = read_raw()
     encoding = current.settings().xclaim_signature_encoding
-    key_number = matching_key(raw, request.headers.get(SIGNATURE_HEADER), keys, encoding)
-    if key_number is None:
+    matching = matching_key(raw, request.headers.get(SIGNATURE_HEADER), list(keys.values()), encoding)
+    if matching is None:
         raise _not_verified("no key matches")
     try:
         event = parse_event(raw)
@@ -59,7 +61,7 @@ def _take(keys: list[str], *, token: str | None) -> Response:
         raise Problem("webhook-not-understood", "The body is signed, but it is not a claim event.") from error
     with current.database().transaction() as tx:
         delivery_id, is_new = webhook_events.record(
-            tx, raw, source="xclaim", token=token, key_number=key_number, headers=_kept_headers()
+            tx, raw, source="xclaim", token=token, key_id=list(keys)[matching], headers=_kept_headers()
         )
     log.info(
         "webhook_recorded", source="xclaim", delivery_id=str(delivery_id), claim_event=event.event, is_repeat=not is_new

@@ -17,7 +17,8 @@ from shared.db import AWAY, Transaction, now_plus
 from shared.insurer.answers import Answer
 from shared.insurer.errors import InsurerError, NotFound, Refused
 from shared.lifecycle import Status, Step, TaskName
-from shared.models import Claim, WebhookDelivery
+from shared.models import Claim
+from shared.webhook_models import WebhookDelivery
 from shared.xclaim import claims as xclaim
 from shared.xclaim import wire
 from workers.app import app

@@ -18,7 +18,7 @@ from shared.lifecycle import Step, TaskName
 from shared.models import Call, Cancellation, Claim
 from shared.xclaim import claims as xclaim
 from shared.xclaim import wire
-from shared.xclaim.signature import derive_key
+from shared.xclaim.signature import derive_key, key_id
 from workers import settling
 from workers.app import app
 from workers.attempt import keeping, one_try, stop_if_lost
@@ -50,6 +50,7 @@ def submit(cancellation_id: str) -> None:
         reads_back = not is_named and (was_answered or calls.is_unsettled(call))
         if call is None or not (is_named or reads_back):
             call = _intend(tx, held, call)
+            claims.note_webhook_key(tx, claim, key_id(_webhook_key()))
     if is_named:
         with keeping(held, Step.CLAIM):
             _fetch(held, claim)
@@ -74,7 +75,6 @@ def _intend(tx: Transaction, held: Cancellation, call: Call | None) -> Call:
 
 def _create(held: Cancellation, claim: Claim, call: Call) -> None:
     terms, settings = held.request["claim"], runtime().settings
-    key = derive_key(settings.xclaim_webhook_keys[0].get_secret_value(), claim.webhook_token)
     body = wire.claim_request(
         claim_type_id=claim.claim_type_id,
         booking_id=claim.booking_id,
@@ -82,13 +82,17 @@ def _create(held: Cancellation, claim: Claim, call: Call) -> None:
         language=terms["language"],
         section_fields=terms["section_fields"],
         webhook_url=f"{str(settings.public_url).rstrip('/')}/webhooks/xclaim/{claim.webhook_token}",
-        webhook_key=key,
+        webhook_key=derive_key(_webhook_key(), claim.webhook_token),
     )
     stop_if_lost(held)
     answer = runtime().xclaim.create_claim(body, idempotency_key=call.key)
     with runtime().database.transaction() as tx:
         _take(tx, held, claim, answer, is_answer_to_create=True)
         calls.record(tx, call, "done", status=answer.status, answer=answer.evidence)
+
+
+def _webhook_key() -> str:
+    return runtime().settings.xclaim_webhook_keys[0].get_secret_value()
 
 
 def _fetch(held: Cancellation, claim: Claim) -> None:

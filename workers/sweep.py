@@ -17,8 +17,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 from shared.broker import STEPS_QUEUE, WEBHOOKS_QUEUE
 from shared.db import Transaction, now_plus
 from shared.lifecycle import TASK_OF, Step, TaskName
-from shared.models import Cancellation, WebhookDelivery
+from shared.models import Cancellation
 from shared.transitions import MESSAGE_PATIENCE
+from shared.webhook_models import WebhookDelivery
 from workers.app import app
 from workers.queues import oldest_row_ids
 from workers.runtime import runtime

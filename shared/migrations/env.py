@@ -6,9 +6,12 @@ from alembic import context
 from sqlalchemy import JSON, URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from shared import columns, models
+from shared import columns, models, webhook_models
 from shared.config import Settings, load
 from shared.db import Database, UtcDateTime
+
+_TABLES = (models, webhook_models)
+"""Imported, so that the metadata knows every table."""
 
 
 def _render(kind: str, item: object, _autogen: object) -> str | Literal[False]:
@@ -24,7 +27,7 @@ def _migrate(connection: Connection) -> None:
     # SQLite cannot alter most things in place; batch mode rebuilds the table.
     context.configure(
         connection=connection,
-        target_metadata=models.Base.metadata,
+        target_metadata=columns.Base.metadata,
         render_as_batch=connection.dialect.name == "sqlite",
         transaction_per_migration=True,
         render_item=_render,

@@ -22,6 +22,11 @@ def derive_key(master: str, token: str) -> str:
     return _digest(token.encode("utf-8", "surrogatepass"), master).hex()
 
 
+def key_id(master: str) -> str:
+    """Return what a configured key is called where it must not be told: the same after it has moved in the list."""
+    return _digest(b"key id", master).hex()[:12]
+
+
 def sign(raw: bytes, key: str, encoding: Literal["hex", "base64"] = "hex") -> str:
     """Return the whole value of the signature header for these bytes."""
     return (_PREFIX + _encoded(_digest(raw, key), encoding)).decode("ascii")

@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from shared.models import Call, Cancellation, Claim, Reservation, Transition, WebhookDelivery
+from shared.models import Call, Cancellation, Claim, Reservation, Transition
+from shared.webhook_models import WebhookDelivery
 from tests.crash_matrix.deployment import Deployment
 from tests.simulator import SimBooking
 

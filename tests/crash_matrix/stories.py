@@ -192,7 +192,7 @@ def _bring_event(world: Deployment, life: Life) -> None:
     with world.database.transaction() as tx:
         token = tx.session.scalar(select(Claim.webhook_token).where(Claim.cancellation_id == life.row_id))
         life.delivery_id, _ = webhook_events.record(
-            tx, json.dumps(body).encode(), source="xclaim", token=token, key_number=0, headers={}
+            tx, json.dumps(body).encode(), source="xclaim", token=token, key_id="first", headers={}
         )
         if life.case.place.task is TaskName.HANDLE_WEBHOOK:
             life.victim = str(life.delivery_id)

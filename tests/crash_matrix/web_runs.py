@@ -17,7 +17,8 @@ import psutil
 from sqlalchemy import select
 
 from shared.lifecycle import UNFINISHED, Status
-from shared.models import Cancellation, Claim, WebhookDelivery
+from shared.models import Cancellation, Claim
+from shared.webhook_models import WebhookDelivery
 from shared.xclaim.signature import derive_key
 from tests.crash_matrix.boundaries import WRITING_ROUTES, WebBoundary, web_boundaries
 from tests.crash_matrix.cases import Death

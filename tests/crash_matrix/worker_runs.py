@@ -17,7 +17,8 @@ from sqlalchemy import select
 
 from shared.db import now_plus
 from shared.lifecycle import UNFINISHED, TaskName
-from shared.models import Cancellation, WebhookDelivery
+from shared.models import Cancellation
+from shared.webhook_models import WebhookDelivery
 from tests.crash_matrix import stories
 from tests.crash_matrix.cases import Case, Death, cases
 from tests.crash_matrix.deployment import Deployment

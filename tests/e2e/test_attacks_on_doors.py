@@ -44,7 +44,7 @@ def _arrive(world: World, row_id: UUID, what: str) -> None:
     status = {name: said[name] for name in ("category", "name", "label") if name in said}
     raw = json.dumps({"event": said["event"], "payload": {"id": claim.claim_id, "status": status}}).encode()
     with world.database.transaction() as tx:
-        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_number=0, headers={})
+        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_id="first", headers={})
 
 
 def _handle_webhooks(world: World) -> None:

@@ -46,7 +46,7 @@ def _arrive(world: World, row_id: UUID, event: str, **status: str) -> None:
     world.control.send_event(str(claim.reference), event=event, send=False, **status)
     raw = json.dumps({"event": event, "payload": {"id": claim.claim_id, "status": status}}).encode()
     with world.database.transaction() as tx:
-        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_number=0, headers={})
+        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_id="first", headers={})
 
 
 def _handle_webhooks(world: World) -> None:

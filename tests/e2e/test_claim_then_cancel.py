@@ -31,7 +31,7 @@ def _says(world: World, row_id: UUID, category: str, **more: Any) -> None:
     world.control.send_event(claim.reference, event=event, category=category, send=False, **more)
     raw = json.dumps({"event": event, "payload": {"id": claim.claim_id, "status": {"category": category, **more}}})
     with world.database.transaction() as tx:
-        webhook_events.record(tx, raw.encode(), source="xclaim", token=claim.webhook_token, key_number=0, headers={})
+        webhook_events.record(tx, raw.encode(), source="xclaim", token=claim.webhook_token, key_id="first", headers={})
 
 
 def test_nothing_is_previewed_before_the_claim_reports_its_premium_refund(world: World) -> None:
@@ -180,7 +180,7 @@ def test_a_claim_deleted_before_the_premium_refund_stops_it(world: World) -> Non
     world.control.send_event(claim.reference, event="claim.deleted", send=False)
     raw = json.dumps({"event": "claim.deleted", "payload": {"id": claim.claim_id}}).encode()
     with world.database.transaction() as tx:
-        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_number=0, headers={})
+        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_id="first", headers={})
     world.settle()
 
     row = world.row(row_id)

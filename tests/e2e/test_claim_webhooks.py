@@ -9,7 +9,8 @@ from shared import webhook_events
 from shared.cancellations import LEASE_SECONDS
 from shared.db import Transaction
 from shared.lifecycle import TaskName
-from shared.models import Claim, WebhookDelivery
+from shared.models import Claim
+from shared.webhook_models import WebhookDelivery
 from tests.world import World
 from workers import attempt
 
@@ -19,7 +20,7 @@ SKIP = {"mode": "skip"}
 def _arrive(world: World, token: str | None, event: str, **payload: Any) -> None:
     raw = json.dumps({"event": event, "payload": payload}).encode()
     with world.database.transaction() as tx:
-        webhook_events.record(tx, raw, source="xclaim", token=token, key_number=0, headers={})
+        webhook_events.record(tx, raw, source="xclaim", token=token, key_id="first", headers={})
 
 
 def _claimed(world: World, **spec: Any) -> tuple[Any, Claim]:

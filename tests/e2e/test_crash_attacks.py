@@ -29,7 +29,7 @@ SKIP = {"mode": "skip"}
 def _arrive(world: World, token: str | None, event: str, **payload: Any) -> None:
     raw = json.dumps({"event": event, "payload": payload}).encode()
     with world.database.transaction() as tx:
-        webhook_events.record(tx, raw, source="xclaim", token=token, key_number=0, headers={})
+        webhook_events.record(tx, raw, source="xclaim", token=token, key_id="first", headers={})
 
 
 def _slug(world: World, row_id: UUID) -> str:

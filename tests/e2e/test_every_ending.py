@@ -14,9 +14,10 @@ import pytest
 from sqlalchemy import delete, select
 
 from shared import caller_actions, webhook_events
+from shared.columns import Base
 from shared.invariant_checks import check_all
 from shared.lifecycle import TASK_OF, Step, TaskName
-from shared.models import Base, Call, Cancellation, Claim, Reservation, Transition
+from shared.models import Call, Cancellation, Claim, Reservation, Transition
 from shared.money import Money
 from shared.problems import Problem
 from shared.resolutions import resolve
@@ -249,7 +250,7 @@ def _webhook(world: World, row_id: UUID, *, milestone: str) -> Answer:
     raw = json.dumps({"event": "claim.status-update", "payload": {"id": claim_id, "status": SAID[milestone]}}).encode()
     token = claim.webhook_token if claim else None
     with world.database.transaction() as tx:
-        delivery_id, _ = webhook_events.record(tx, raw, source="xclaim", token=token, key_number=0, headers={})
+        delivery_id, _ = webhook_events.record(tx, raw, source="xclaim", token=token, key_id="first", headers={})
     world.database.published.clear()
     world.run(TaskName.HANDLE_WEBHOOK, delivery_id)
     return Answer(200)

@@ -85,7 +85,7 @@ def _claim_says(world: World, row_id: UUID, **status: Any) -> UUID:
     world.control.send_event(claim.reference, event=event, send=False, **status)
     raw = json.dumps({"event": event, "payload": {"id": claim.claim_id, "status": status}}).encode()
     with world.database.transaction() as tx:
-        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_number=0, headers={})
+        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_id="first", headers={})
     world.drain()
     return row_id
 

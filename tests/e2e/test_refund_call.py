@@ -224,7 +224,7 @@ def test_a_claim_declined_before_the_refund_could_be_asked_for_stops_it(world: W
     claim = world.claim(row_id)
     raw = json.dumps({"event": "claim.deleted", "payload": {"id": claim.claim_id}}).encode()
     with world.database.transaction() as tx:
-        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_number=0, headers={})
+        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_id="first", headers={})
     world.configure(refund_url=world.simulator.refund_url, refund_secret=REFUND_SECRET)
     world.settle()
 
@@ -239,7 +239,7 @@ def test_a_refund_whose_outcome_is_open_is_not_asked_for_again_once_the_claim_is
     claim = world.claim(row_id)
     raw = json.dumps({"event": "claim.deleted", "payload": {"id": claim.claim_id}}).encode()
     with world.database.transaction() as tx:
-        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_number=0, headers={})
+        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_id="first", headers={})
     world.settle()
 
     assert (world.row(row_id).status, _problem(world, row_id)) == ("needs_review", "claim-closed-unpaid")

@@ -278,7 +278,7 @@ def test_a_claim_closed_unpaid_cannot_be_declared_refunded(world: World) -> None
     claim = world.claim(row_id)
     raw = json.dumps({"event": "claim.deleted", "payload": {"id": claim.claim_id}}).encode()
     with world.database.transaction() as tx:
-        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_number=0, headers={})
+        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_id="first", headers={})
     world.settle()
 
     assert _refused(world, row_id, "done", evidence=SEEN).slug == "nothing-to-resolve"

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from shared import webhook_events
-from shared.models import Claim, WebhookDelivery
+from shared.models import Claim
+from shared.webhook_models import WebhookDelivery
 from tests.simulator.caller import Caller
 from tests.world import World
 
@@ -16,7 +17,7 @@ SKIP = {"mode": "skip"}
 def _arrive(world: World, token: str | None, **payload: Any) -> str:
     raw = json.dumps({"event": "claim.status-category-update", "payload": payload}).encode()
     with world.database.transaction() as tx:
-        delivery_id, _ = webhook_events.record(tx, raw, source="xclaim", token=token, key_number=0, headers={})
+        delivery_id, _ = webhook_events.record(tx, raw, source="xclaim", token=token, key_id="first", headers={})
     world.drain()
     return next(str(one.verdict) for one in world.all(WebhookDelivery) if one.id == delivery_id)
 

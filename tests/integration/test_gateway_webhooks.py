@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from shared.lifecycle import TaskName
-from shared.models import WebhookBody, WebhookDelivery
-from shared.xclaim.signature import derive_key, sign
+from shared.webhook_models import WebhookBody, WebhookDelivery
+from shared.xclaim.signature import derive_key, key_id, sign
 from tests.gateway import WEBHOOK_KEYS, Gateway
 from tests.recording import RecordingDatabase
 
@@ -51,7 +51,7 @@ def test_every_active_key_is_accepted_on_a_claims_own_address(
 
     assert (answer.status_code, answer.get_json()) == (200, {})
     (delivery,) = deliveries(database)
-    assert (delivery.token, delivery.key_number) == (TOKEN, number)
+    assert (delivery.token, delivery.key_id) == (TOKEN, key_id(WEBHOOK_KEYS[number]))
     assert bodies(database) == [EVENT]
     assert database.published == [(TaskName.HANDLE_WEBHOOK, delivery.id)]
 

@@ -21,10 +21,12 @@ from sqlalchemy.exc import OperationalError
 
 from shared import logs, webhook_events
 from shared.cancellation_request import CancellationRequest
+from shared.columns import Base
 from shared.config import WorkerSettings
 from shared.insurer.transport import InsurerHttp, Reply, parse_json
 from shared.lifecycle import TaskName
-from shared.models import Base, Claim, WebhookDelivery
+from shared.models import Claim
+from shared.webhook_models import WebhookDelivery
 from shared.xclaim.signature import derive_key, sign
 from tests.gateway import BOOKING, Gateway
 from tests.recording import RecordingDatabase
@@ -332,7 +334,7 @@ def test_an_eligibility_amount_in_another_form_does_not_hold_up_what_it_is_not_n
 def arrive(world: World, token: str | None, event: str, **payload: Any) -> UUID:
     raw = json.dumps({"event": event, "payload": payload}).encode()
     with world.database.transaction() as tx:
-        delivery_id, _ = webhook_events.record(tx, raw, source="xclaim", token=token, key_number=0, headers={})
+        delivery_id, _ = webhook_events.record(tx, raw, source="xclaim", token=token, key_id="first", headers={})
     return delivery_id
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from shared.db import AWAY
-from shared.models import WebhookBody
+from shared.webhook_models import WebhookBody
 from shared.xclaim.signature import sign
 from tests.gateway import BOOKING, WEBHOOK_KEYS, Gateway
 from tests.lossy_database import Wire, breaking_wire

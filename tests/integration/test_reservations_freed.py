@@ -36,7 +36,7 @@ def _decline(world: World, row_id: UUID) -> None:
     world.control.send_event(claim.reference, **told, send=False)
     raw = f'{{"event": "{told["event"]}", "payload": {{"id": "{claim.claim_id}"}}}}'.encode()
     with world.database.transaction() as tx:
-        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_number=0, headers={})
+        webhook_events.record(tx, raw, source="xclaim", token=claim.webhook_token, key_id="first", headers={})
     world.drain()
 
 

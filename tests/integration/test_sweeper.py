@@ -58,7 +58,7 @@ def begin(world: World, row_id: UUID) -> Cancellation:
 def delivery(world: World, raw: bytes = b"{}") -> UUID:
     """Store a verified webhook, as the gateway does; its message is lost."""
     with world.database.transaction() as tx:
-        stored, _ = webhook_events.record(tx, raw, source="xclaim", token=None, key_number=0, headers={})
+        stored, _ = webhook_events.record(tx, raw, source="xclaim", token=None, key_id="first", headers={})
     world.database.published.clear()
     return stored
 

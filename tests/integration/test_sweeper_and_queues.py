@@ -152,7 +152,7 @@ def test_messages_of_rows_that_have_moved_on_tell_nothing(world: World, queue: r
 def test_a_webhook_whose_message_still_waits_is_not_rung_for(world: World, queue: redis.Redis) -> None:
     def arrive() -> UUID:
         with world.database.transaction() as tx:
-            stored, _ = webhook_events.record(tx, b"{}", source="xclaim", token=None, key_number=0, headers={})
+            stored, _ = webhook_events.record(tx, b"{}", source="xclaim", token=None, key_id="first", headers={})
         send(world)
         return stored
 

@@ -16,7 +16,8 @@ from sqlalchemy import exc, select
 
 from shared.db import Database, Message, Transaction, now_plus
 from shared.lifecycle import TASK_OF, Step, TaskName
-from shared.models import Call, Cancellation, WebhookDelivery
+from shared.models import Call, Cancellation
+from shared.webhook_models import WebhookDelivery
 from tests.model.asking import Doom, Interruption
 from tests.recording import RecordingDatabase
 from workers.runtime import Runtime

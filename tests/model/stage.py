@@ -11,9 +11,11 @@ from uuid import UUID
 from sqlalchemy import delete, exc, select
 
 from shared import clock
+from shared.columns import Base
 from shared.db import now_plus
 from shared.lifecycle import TaskName
-from shared.models import Base, Call, Cancellation, Reservation, Transition, WebhookDelivery
+from shared.models import Call, Cancellation, Reservation, Transition
+from shared.webhook_models import WebhookDelivery
 from tests.gateway import Gateway
 from tests.model.asking import Doom, Interruption
 from tests.model.interruptions import (
