@@ -1,5 +1,6 @@
 """Puts the gateway together. Nothing connects here: workers are forked afterwards."""
 
+import atexit
 from functools import partial
 
 from celery import Celery
@@ -10,6 +11,7 @@ from shared.config import WebSettings
 from shared.db import Database
 from webhook_gateway import auth, bodies, cancellations, current, docs, health, metrics, openapi, problems, webhooks
 from webhook_gateway.doorbell import Doorbell
+from webhook_gateway.tally import Tally
 
 
 def create_app(settings: WebSettings, *, database: Database | None = None) -> Flask:
@@ -20,8 +22,12 @@ def create_app(settings: WebSettings, *, database: Database | None = None) -> Fl
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False  # a redirect would lose a webhook: its sender counts it as a failure
     celery = broker.create_celery(settings)
+    is_served = database is None
     database = database or _configured_database(settings, celery)
-    current.install(app, current.Services(settings=settings, database=database))
+    tally = Tally(database)
+    if is_served:
+        atexit.register(tally.write)
+    current.install(app, current.Services(settings=settings, database=database, tally=tally))
     problems.register(app)
     auth.register(app, settings.api_tokens)
     health.register(app, database)

@@ -1,4 +1,4 @@
-"""What a request needs from its app: the settings and the database. Nothing about one request belongs here."""
+"""What a request needs from its app: settings, database, counts. Nothing about one request belongs here."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ from flask import Flask, current_app
 
 from shared.config import WebSettings
 from shared.db import Database
+from webhook_gateway.tally import Tally
 
 _EXTENSION = "cfar"
 
@@ -16,6 +17,7 @@ class Services:
 
     settings: WebSettings
     database: Database
+    tally: Tally
 
 
 def install(app: Flask, services: Services) -> None:
@@ -31,6 +33,11 @@ def settings() -> WebSettings:
 def database() -> Database:
     """Return the database of the app that answers this request."""
     return _services().database
+
+
+def tally() -> Tally:
+    """Return the counts of the process that answers this request."""
+    return _services().tally
 
 
 def _services() -> Services:

@@ -1,11 +1,12 @@
-"""/webhooks: verify the raw bytes, check the shape, store, answer. What an event means is a worker's business."""
+"""/webhooks/xclaim: verify the raw bytes, check the shape, store, answer. What events mean is a worker's business."""
 
 import re
 from collections.abc import Mapping
+from typing import NoReturn
 
 import structlog
 from flask import Blueprint, Response, jsonify, request
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from shared import webhook_events
 from shared.problems import Problem
@@ -15,6 +16,7 @@ from shared.xclaim.wire import NotAClaimEvent, parse_event
 from webhook_gateway import current
 from webhook_gateway.bodies import read_raw
 
+SOURCE = "xclaim"
 SIGNATURE_HEADER = "XClaim-Signature"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KEPT_HEADERS = ("User-Agent", "Content-Type", "Content-Length", "Date")
@@ -30,7 +32,7 @@ def from_xclaim_on_own_address(token: str) -> Response:
     """Take an event on the address of one claim, signed with that claim's own key."""
     masters = _masters()
     if not _TOKEN.fullmatch(token):
-        raise _not_verified("malformed token")
+        _refuse("not_verified", "malformed token")
     return _take({key_id(master): derive_key(master, token) for master in masters}, token=token)
 
 
@@ -38,6 +40,11 @@ def from_xclaim_on_own_address(token: str) -> Response:
 def from_xclaim() -> Response:
     """Take an event on the address that receivers set up by hand use, signed with a configured key itself."""
     return _take({key_id(master): master for master in _masters()}, token=None)
+
+
+def kept_headers() -> dict[str, str]:
+    """Return what is kept of the request's headers."""
+    return {name.lower(): clean_text(request.headers[name]) for name in _KEPT_HEADERS if name in request.headers}
 
 
 def _masters() -> list[str]:
@@ -49,30 +56,39 @@ def _masters() -> list[str]:
 
 def _take(keys: Mapping[str, str], *, token: str | None) -> Response:
     """Verify with these keys, each under its id, and store."""
-    raw = read_raw()
+    raw = _read()
     encoding = current.settings().xclaim_signature_encoding
     matching = matching_key(raw, request.headers.get(SIGNATURE_HEADER), list(keys.values()), encoding)
     if matching is None:
-        raise _not_verified("no key matches")
+        _refuse("not_verified", "no key matches")
+    verified_by = list(keys)[matching]
     try:
         event = parse_event(raw)
     except NotAClaimEvent as error:
-        log.warning("webhook_not_understood", source="xclaim", why=str(error))
+        current.tally().count(source=SOURCE, verdict="not_understood", key_id=verified_by)
+        log.warning("webhook_not_understood", source=SOURCE, why=str(error))
         raise Problem("webhook-not-understood", "The body is signed, but it is not a claim event.") from error
     with current.database().transaction() as tx:
         delivery_id, is_new = webhook_events.record(
-            tx, raw, source="xclaim", token=token, key_id=list(keys)[matching], headers=_kept_headers()
+            tx, raw, source=SOURCE, token=token, key_id=verified_by, headers=kept_headers()
         )
+    current.tally().count(source=SOURCE, verdict="stored" if is_new else "repeat", key_id=verified_by)
     log.info(
-        "webhook_recorded", source="xclaim", delivery_id=str(delivery_id), claim_event=event.event, is_repeat=not is_new
+        "webhook_recorded", source=SOURCE, delivery_id=str(delivery_id), claim_event=event.event, is_repeat=not is_new
     )
     return jsonify({})
 
 
-def _kept_headers() -> dict[str, str]:
-    return {name.lower(): clean_text(request.headers[name]) for name in _KEPT_HEADERS if name in request.headers}
+def _read() -> bytes:
+    try:
+        return read_raw()
+    except RequestEntityTooLarge:
+        current.tally().count(source=SOURCE, verdict="too_large", sample=kept_headers())
+        raise
 
 
-def _not_verified(why: str) -> Problem:
-    log.warning("webhook_refused", source="xclaim", why=why)
-    return Problem("webhook-not-verified", f"The header {SIGNATURE_HEADER} does not sign this body for this address.")
+def _refuse(verdict: str, why: str) -> NoReturn:
+    """Refuse, and count: one line in the log stands for all until the counts are written down."""
+    if current.tally().count(source=SOURCE, verdict=verdict, sample={"why": why, **kept_headers()}):
+        log.warning("webhook_refused", source=SOURCE, why=why, next="others like it are counted")
+    raise Problem("webhook-not-verified", f"The header {SIGNATURE_HEADER} does not sign this body for this address.")

@@ -1,0 +1,1 @@
+"""Webhook intake beside a bare Flask route. `make bench`."""
