@@ -44,7 +44,7 @@ port = _settings.port
 bind = f"0.0.0.0:{port}"  # the platform's router is not on this host
 backlog = 512  # about a second of requests; beyond that a caller is better told to come back
 
-worker_class = "gthread"  # serves keep-alive and survives slow clients, which sync does not without a proxy
+worker_class = "webhook_gateway.buffering_worker.BufferingWorker"  # threads wait for no client, however slow
 workers = _settings.web_concurrency
 threads = 4  # a request is a short transaction: more threads only wait for the interpreter's lock
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108

@@ -48,7 +48,7 @@ def failures(report: Report, *, judges_recovery: bool) -> list[str]:
         told.append(f"webhooks not handled: {report['webhooks_unhandled']}")
     if not judges_recovery:
         return told
-    recovery = report["recovery"]["undisturbed"]
+    recovery = report["recovery"]["all"]
     told += [
         f"recovery {name}: {recovery[name]} s, promised {limit:.0f} s"
         for name, limit in LIMITS.items()

@@ -82,7 +82,7 @@ def figures(**changes: Any) -> report.Report:
         "doubled": [], "effects": 2, "stuck": [], "settled_after": 3.0, "wrong": [], "hasty_claims": [],
         "unknown_claims": {"read_back": 1, "proven_absent": 1, "in_review": 0, "asked_anew": 1, "soonest": 9.0},
         "webhooks_unhandled": 0,
-        "recovery": {"undisturbed": quick, "disturbed": report.spread([])}, "flush": {"wiped": 2, **quick},
+        "recovery": {"all": quick, "undisturbed": quick, "disturbed": report.spread([])}, "flush": {"wiped": 2, **quick},
         "messages": {"per_job": 4.0, "steps_per_job": 4.0},
         "deployments": {"count": 1, "slowest_stop": 2.0, "killed": 0, "left_leased": 0},
         "faults": {"deployed": 1}, "insurer_faults": {}, "restarts": {}, "logged": {}, "seed": 1,
@@ -115,7 +115,7 @@ def test_an_event_that_nobody_handles_fails_a_run() -> None:
 
 def test_slow_recovery_fails_a_long_run_alone() -> None:
     slow = report.spread([16.0, 17.0, 31.0])
-    found = figures(recovery={"undisturbed": slow}, flush={"wiped": 3, **slow})
+    found = figures(recovery={"all": slow}, flush={"wiped": 3, **slow})
 
     assert report.failures(found, judges_recovery=False) == []
     assert len(report.failures(found, judges_recovery=True)) == 3

@@ -1,0 +1,215 @@
+"""gunicorn's threaded worker, but a thread gets a request only when all of it has arrived.
+
+Left alone a thread reads from the client without any time limit, so that as many slow senders as there are threads
+stop the gateway; and closing a connection waits in the main loop, up to two seconds each, for a client to close it too.
+Here the main loop reads what comes, from many clients at once, and waits for nobody. Nothing of the application belongs
+here.
+"""
+
+import errno
+import selectors
+import socket
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from gunicorn.http.errors import InvalidHeader, UnsupportedTransferCoding
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from webhook_gateway.arriving import Arrival
+
+ARRIVE_SECONDS = 10.0
+"""From a request's first byte, or a connection's beginning, to the request's last byte."""
+THREAD_SECONDS = 5.0
+"""For which a thread waits for a client to take its answer, or for bytes that were thought to be there."""
+LINGER_SECONDS = 2.0
+"""For which an ended connection is still read, so that the client sees the answer and no reset (RFC 9112, 9.6)."""
+MAX_HELD = 32 * 1024 * 1024
+"""Bytes of unfinished requests in one process."""
+MAX_LINGERING = 500
+_AT_ONCE = 64 * 1024
+
+
+class _Socket(socket.socket):
+    """A socket on which blocking has an end."""
+
+    _until = 0.0
+
+    def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001 - the signature of the standard library
+        """Wait for THREAD_SECONDS at most where gunicorn would wait for ever."""
+        self._until = time.monotonic() + THREAD_SECONDS if flag else 0.0
+        self.settimeout(THREAD_SECONDS if flag else 0.0)
+
+    def recv(self, *given: Any) -> bytes:
+        """Read what comes before the time is over, however many reads that takes."""
+        if self._until:
+            self.settimeout(max(self._until - time.monotonic(), 0.001))
+        return super().recv(*given)
+
+
+class _Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
+    """A client's connection; its worker closes it."""
+
+    def __init__(self, worker: "BufferingWorker", sock: socket.socket, client: Any, server: Any) -> None:
+        super().__init__(worker.cfg, sock, client, server)
+        self._worker = worker
+        self.received = b""
+        """A whole request that no thread has begun with."""
+
+    def close(self, graceful: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature of the base class
+        """End the connection; a graceful end goes on in the main loop."""
+        if graceful:
+            self._worker.linger(self)
+        else:
+            super().close()
+
+
+class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
+    """Serves requests that have arrived; see the module."""
+
+    def init_process(self) -> None:
+        """Prepare the main loop, then enter it."""
+        self._arriving: dict[_Connection, Arrival] = {}
+        self._lingering: dict[_Connection, float] = {}
+        self._held = 0
+        super().init_process()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a connection and wait for its request."""
+        try:
+            accepted, client = listener.accept()
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
+                raise
+            return
+        self.nr_conns += 1
+        bounded = _Socket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+        self._await(_Connection(self, bounded, client, listener.getsockname()))
+        if self.nr_conns >= self.worker_connections:
+            self._expire_oldest()  # or a few hundred idle clients keep everybody else out
+
+    def on_client_socket_readable(self, conn: _Connection, client: socket.socket) -> None:
+        """Begin with the next request of a connection that was kept alive."""
+        self.poller.unregister(client)
+        self.keepalived_conns.remove(conn)
+        self._await(conn)
+        self._receive(conn, client)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer what is no request with a 4xx, also where gunicorn takes its own lack of a feature for the reason."""
+        if isinstance(exc, UnsupportedTransferCoding):
+            exc = InvalidHeader("TRANSFER-ENCODING", req=req)
+        super().handle_error(req, client, addr, exc)
+
+    def handle(self, conn: _Connection) -> Any:
+        """Serve one request, in a thread."""
+        conn.init()
+        conn.parser.unreader.unread(conn.received)
+        conn.received, conn.data_ready = b"", True
+        return super().handle(conn)
+
+    def finish_request(self, conn: _Connection, fs: Future[Any]) -> None:
+        """Keep or close a connection; what a client has sent ahead must arrive whole like everything else."""
+        ahead = b""
+        if not fs.cancelled() and fs.exception() is None and fs.result():
+            ahead = conn.parser.unreader.take_buffered()
+        if ahead:
+            self._await(conn, ahead)
+        else:
+            super().finish_request(conn, fs)
+
+    def murder_pending(self) -> None:
+        """End what has not arrived in time; gunicorn calls this once a second at least."""
+        super().murder_pending()
+        now = time.monotonic()
+        while self._arriving and next(iter(self._arriving.values())).until <= now:
+            self._expire_oldest()
+        for conn in [conn for conn, until in self._lingering.items() if until <= now]:
+            self._end(conn)
+
+    def linger(self, conn: _Connection) -> None:
+        """Send our end of a connection and read on for a moment, in the main loop."""
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.settimeout(0)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
+        except (OSError, ValueError, KeyError):  # the client was quicker
+            TConn.close(conn)
+            return
+        self._lingering[conn] = time.monotonic() + LINGER_SECONDS
+        if len(self._lingering) > MAX_LINGERING:
+            self._end(next(iter(self._lingering)))
+
+    def _await(self, conn: _Connection, received: bytes = b"") -> None:
+        self._arriving[conn] = Arrival(until=time.monotonic() + ARRIVE_SECONDS)
+        conn.sock.settimeout(0)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._receive, conn))
+        if received:
+            self._take(conn, received)
+
+    def _receive(self, conn: _Connection, _client: Any) -> None:
+        try:
+            part = conn.sock.recv(_AT_ONCE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            part = b""
+        if part:
+            self._take(conn, part)
+        else:
+            self._hand_over(conn)  # what is there of a request is answered all the same
+
+    def _take(self, conn: _Connection, part: bytes) -> None:
+        self._held += len(part)
+        if self._arriving[conn].take(part):
+            self._hand_over(conn)
+        elif self._held > MAX_HELD:
+            self._expire_oldest()
+
+    def _hand_over(self, conn: _Connection) -> None:
+        """Give a request to a thread; close a connection on which none came."""
+        arrival = self._forget(conn)
+        if arrival.received:
+            conn.received = bytes(arrival.received)
+            self.enqueue_req(conn)
+        else:
+            self.nr_conns -= 1
+            conn.close()
+
+    def _expire_oldest(self) -> None:
+        """Wait no longer for the request that has been arriving longest: the parser finds its end too soon."""
+        conn = next(iter(self._arriving), None)
+        if conn is None:
+            return
+        with suppress(OSError):  # the client is gone, which the parser finds as well
+            conn.sock.shutdown(socket.SHUT_RD)
+        self._hand_over(conn)
+
+    def _forget(self, conn: _Connection) -> Arrival:
+        self.poller.unregister(conn.sock)
+        arrival = self._arriving.pop(conn)
+        self._held -= len(arrival.received)
+        return arrival
+
+    def _drain(self, conn: _Connection, _client: Any) -> None:
+        try:
+            if conn.sock.recv(_AT_ONCE):
+                return
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            pass
+        self._end(conn)
+
+    def _end(self, conn: _Connection) -> None:
+        del self._lingering[conn]
+        self.poller.unregister(conn.sock)
+        TConn.close(conn)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Shorten every wait once the process is to end."""
+        super()._cap_keepalive(deadline)
+        for arrival in self._arriving.values():
+            arrival.until = min(arrival.until, deadline)
