@@ -51,9 +51,9 @@ class Plan:
 
 def read(environment: Mapping[str, str] = os.environ) -> Plan:
     """Read the plan; raise WrongSetting."""
-    minutes = _number(environment, "MINUTES", 0.5)
-    seed = int(_number(environment, "SEED", float(int(time.time()) % 1_000_000)))
-    return make(jobs=int(_number(environment, "JOBS", 50)), minutes=minutes, seed=seed)
+    minutes = number("MINUTES", 0.5, environment)
+    seed = int(number("SEED", float(int(time.time()) % 1_000_000), environment))
+    return make(jobs=int(number("JOBS", 50, environment)), minutes=minutes, seed=seed)
 
 
 def make(*, jobs: int, minutes: float, seed: int) -> Plan:
@@ -79,12 +79,13 @@ def make(*, jobs: int, minutes: float, seed: int) -> Plan:
     )
 
 
-def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+def number(name: str, default: float, environment: Mapping[str, str] = os.environ) -> float:
+    """Read a number above zero (a SEED may be zero); raise WrongSetting."""
     text = environment.get(name, "")
     try:
-        number = float(text) if text else default
+        found = float(text) if text else default
     except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf") or (number == 0 and name != "SEED"):
+        found = -1.0
+    if not 0 <= found < float("inf") or (found == 0 and name != "SEED"):
         raise WrongSetting(f"{name} must be a number above zero, not {text!r}.")
-    return number
+    return found
