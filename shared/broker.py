@@ -39,6 +39,8 @@ CHECK_EVERY = 60.0
 
 _QUEUE_OF = {
     TaskName.HANDLE_WEBHOOK: WEBHOOKS_QUEUE,
+    TaskName.FAN_OUT_WEBHOOKS: WEBHOOKS_QUEUE,
+    TaskName.POLL_CLAIM: WEBHOOKS_QUEUE,
     TaskName.REQUEST: DOOR_QUEUE,
     TaskName.REPORT_REFUND: DOOR_QUEUE,
     TaskName.ABORT: DOOR_QUEUE,
@@ -56,12 +58,15 @@ def create_celery(settings: Settings) -> Celery:
     return app
 
 
-def publish(app: Celery, messages: Sequence[Message]) -> bool:
-    """Send messages; on failure log and return False, since the sweeper rings for every row that is due."""
+def publish(app: Celery, messages: Sequence[Message], *, is_gathered: bool = False) -> bool:
+    """Send messages; on failure log and return False, since the sweeper rings for every row that is due.
+
+    Where many webhooks come in, `is_gathered` sends one message for them all, which a worker fans out.
+    """
     try:
         with app.producer_pool.acquire(block=True, timeout=CONNECT_TIMEOUT) as producer:
-            for task, row_id in messages:
-                _send(app, task, row_id, producer)
+            for task, *row_ids in gathered(messages) if is_gathered else messages:
+                _send(app, task, row_ids, producer)
     except Exception as error:
         log.warning("publish_failed", messages=len(messages), error=type(error).__name__, next="the sweeper rings")
         return False
@@ -73,10 +78,19 @@ def queue_of(task: TaskName) -> str:
     return _QUEUE_OF.get(task, STEPS_QUEUE)
 
 
-def _send(app: Celery, task: TaskName, row_id: UUID, producer: Any) -> None:
+def gathered(messages: Sequence[Message]) -> list[tuple[TaskName, *tuple[UUID, ...]]]:
+    """Return the same messages with all those about webhooks as one; a single one stays what it is."""
+    webhooks = [row_id for task, row_id in messages if task is TaskName.HANDLE_WEBHOOK]
+    if len(webhooks) < 2:
+        return list(messages)
+    others = [message for message in messages if message[0] is not TaskName.HANDLE_WEBHOOK]
+    return [*others, (TaskName.FAN_OUT_WEBHOOKS, *webhooks)]
+
+
+def _send(app: Celery, task: TaskName, row_ids: Sequence[UUID], producer: Any) -> None:
     app.send_task(
         task.value,
-        args=[str(row_id)],
+        args=[str(row_id) for row_id in row_ids],
         queue=queue_of(task),
         producer=producer,
         retry=True,

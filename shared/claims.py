@@ -2,13 +2,15 @@
 
 import secrets
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import or_, select, text, update
 from sqlalchemy.orm import Session
 
-from shared import calls, milestones, reservations
+from shared import calls, claim_polls, milestones, reservations
 from shared.columns import new_id
 from shared.db import Transaction, clock_lead, insert_or_ignore, now_plus
 from shared.lifecycle import Status, Step
@@ -20,6 +22,18 @@ CLOCK_ALLOWANCE = timedelta(seconds=10)
 """A claim reported this little before our intent may still be ours: clocks are read to the second, over a network."""
 
 MilestoneMapping = Mapping[str, Sequence[str]] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """What was not known of a claim: milestones, and columns with what they were and are. False when nothing."""
+
+    claim: Claim
+    reached: tuple[str, ...]
+    changes: Mapping[str, tuple[Any, Any]]
+
+    def __bool__(self) -> bool:
+        return bool(self.reached or self.changes)
 
 
 class NotOurClaim(Exception):
@@ -71,8 +85,8 @@ def name_by_hand(tx: Transaction, row: Cancellation, *, claim_id: str | None, re
     if was and not was & set(names):  # what is known so far is about another claim
         if reservations.take(tx, row, own.quote_id) is not None:
             return False
-        own.is_processed, own.milestones, own.status, own.status_name = False, {}, None, None
-        own.fetched_at = own.closed_at = None
+        own.is_processed, own.milestones, own.status, own.status_name, own.polls = False, {}, None, None, 0
+        own.fetched_at = own.closed_at = own.next_poll_at = None
     own.claim_id, own.reference = claim_id, reference
     tx.session.flush()
     return True
@@ -172,14 +186,15 @@ def apply_answer(
     insurer_time: datetime | None,
     is_answer_to_create: bool = False,
     mapping: MilestoneMapping = None,
-) -> tuple[Claim, tuple[str, ...]]:
-    """Store what XClaim answered and return the row with the milestones newly reached.
+) -> News:
+    """Store what XClaim answered and return what is new.
 
     `asked_at` is by the database's clock: an answer that was asked for before the one already stored latches
     milestones and changes nothing else. Raises NotOurClaim when the answer is about another claim.
     """
     row = _locked(tx, claim_row_id)
     _must_be_ours(tx, row, said, insurer_time=insurer_time, is_told=is_answer_to_create)
+    before = _told(row)
     if row.fetched_at is None or asked_at >= row.fetched_at:
         row.claim_id = said.id or row.claim_id
         row.reference = said.reference or row.reference
@@ -187,7 +202,8 @@ def apply_answer(
         row.status_name = said.status_name or row.status_name
         row.is_processed = row.is_processed or said.is_processed
         row.fetched_at = asked_at
-    return row, _latch(tx, row, [said.category, said.status_name, said.status_label], mapping)
+    reached = _latch(tx, row, [said.category, said.status_name, said.status_label], mapping)
+    return _news(row, before, reached)
 
 
 def apply_event(
@@ -197,14 +213,27 @@ def apply_event(
     *,
     sets_status: bool,
     mapping: MilestoneMapping = None,
-) -> tuple[Claim, tuple[str, ...]]:
+) -> News:
     """Latch the milestones of a verified event; take its category too where XClaim could not be asked."""
     row = _locked(tx, claim_row_id)
+    before = _told(row)
     if sets_status and event.category:
         row.status = event.category
         row.status_name = event.status_name or row.status_name
     words = [event.event, event.category, event.status_name, event.status_label]
-    return row, _latch(tx, row, words, mapping)
+    return _news(row, before, _latch(tx, row, words, mapping))
+
+
+def _told(row: Claim) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in ("claim_id", "reference", "status", "status_name", "is_processed")}
+
+
+def _news(row: Claim, before: dict[str, Any], reached: tuple[str, ...]) -> News:
+    changes = {name: (before[name], now) for name, now in _told(row).items() if now != before[name]}
+    news = News(claim=row, reached=reached, changes=changes)
+    if news:
+        claim_polls.start_anew(row)
+    return news
 
 
 def _must_be_ours(

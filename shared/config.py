@@ -21,6 +21,7 @@ from shared.setting_values import (
     HttpUrl,
     PartnerCode,
     Secrets,
+    WebhookKeys,
     api_token,
     is_address,
     is_signing_secret,
@@ -28,6 +29,7 @@ from shared.setting_values import (
 
 EX_CONFIG = 78  # sysexits.h: configuration error
 MAX_PORT = 65_535
+MAX_PROXY_HOPS = 10
 MAX_WEB_PROCESSES = 64  # each holds a pool of database connections
 
 
@@ -78,6 +80,16 @@ class AcceptingSettings(Settings):
     refund_mode: Literal["wait", "call", "skip"] = "wait"
     refund_url: HttpUrl | None = None
     claim_when: ClaimWhen = ClaimWhen.AUTO
+    claim_milestones: dict[str, list[str]] | None = None
+
+    @field_validator("claim_milestones")
+    @classmethod
+    def _known_milestones(cls, value: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
+        if not (value or {}).keys() <= DEFAULT_MAPPING.keys():
+            raise ValueError(f"may name only {', '.join(DEFAULT_MAPPING)}")
+        if any(not word.strip() for words in (value or {}).values() for word in words):
+            raise ValueError("a milestone's words must not be empty")
+        return value
 
     @classmethod
     def broken_rules(cls, given: Mapping[str, str]) -> list[str]:
@@ -94,6 +106,8 @@ class WebSettings(AcceptingSettings):
     api_tokens: Annotated[list[ApiToken], NoDecode]
     xclaim_webhook_keys: Secrets = []
     xclaim_signature_encoding: Literal["hex", "base64", "either"] = "hex"
+    xcover_webhook_keys: WebhookKeys = []
+    proxy_hops: int = Field(default=0, ge=0, le=MAX_PROXY_HOPS)
     port: int = Field(default=8000, ge=1, le=MAX_PORT)
     web_concurrency: int = Field(default=2, ge=1, le=MAX_WEB_PROCESSES)
 
@@ -131,7 +145,6 @@ class WorkerSettings(AcceptingSettings):
     xclaim_password: SecretStr | None = None
     xclaim_eligibility_check: bool = True
     xclaim_webhook_keys: Secrets = []
-    claim_milestones: dict[str, list[str]] | None = None
     public_url: HttpUrl | None = None
     refund_secret: SecretStr | None = None
     refund_max_wait: Duration = timedelta(days=14)
@@ -150,15 +163,6 @@ class WorkerSettings(AcceptingSettings):
             raise ValueError(
                 "must be random bytes in base64, at least 16 (24 are advised), as Standard Webhooks has it: whsec_…"
             )
-        return value
-
-    @field_validator("claim_milestones")
-    @classmethod
-    def _known_milestones(cls, value: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
-        if not (value or {}).keys() <= DEFAULT_MAPPING.keys():
-            raise ValueError(f"may name only {', '.join(DEFAULT_MAPPING)}")
-        if any(not word.strip() for words in (value or {}).values() for word in words):
-            raise ValueError("a milestone's words must not be empty")
         return value
 
     @field_validator("celery_callers", mode="before")

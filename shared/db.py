@@ -4,10 +4,13 @@
 never before. No network call belongs inside the block.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +31,8 @@ SQLITE_BUSY_TIMEOUT_MS = 15_000
 """Writers queue on SQLite's single lock; far longer than their turns take."""
 STATEMENT_TIMEOUT_MS = 15_000
 """A statement that hangs longer would outlive its lease anyway."""
+PING_AFTER = 1.0
+"""Seconds without use after which a connection may have ended unnoticed."""
 IDLE_IN_TRANSACTION_MS = 8_000
 """No network call belongs inside a transaction: one that rests as long as a lease is a process that was stopped.
 
@@ -101,15 +106,15 @@ class Transaction:
 
     session: Session
     messages: list[Message] = field(default_factory=list)
-    facts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    facts: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
 
     def enqueue(self, task: TaskName, row_id: UUID) -> None:
         """Ring a worker about a row, after the commit."""
         self.messages.append((task, row_id))
 
-    def log(self, fact: str, **details: Any) -> None:
+    def log(self, fact: str, *, level: int = logging.INFO, **details: Any) -> None:
         """Log a fact, once it is one: after the commit."""
-        self.facts.append((fact, details))
+        self.facts.append((level, fact, details))
 
 
 class Database:
@@ -118,6 +123,7 @@ class Database:
     def __init__(self, url: str, *, publish: Publish, pool_size: int = 5) -> None:
         self.engine = _engine(url, pool_size)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         self._publish = publish
 
     @contextmanager
@@ -127,10 +133,42 @@ class Database:
             tx = Transaction(session)
             with session.begin():
                 yield tx
-        for fact, details in tx.facts:
-            log.info(fact, **details)
+        for level, fact, details in tx.facts:
+            log.log(level, fact, **details)
         if tx.messages:
             self._publish(tx.messages)
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Tell whether statements may be PostgreSQL's own."""
+        return self.engine.dialect.name == "postgresql"
+
+    def write_at_once(self, statement: str, values: Mapping[str, Any], *, messages: Sequence[Message]) -> Any:
+        """Write by one statement of PostgreSQL's that commits by itself, publish, and return its row as a tuple.
+
+        A transaction takes three more trips to the server, each as long as the writing. Raises as one does, and then
+        nobody may know whether it was done.
+        """
+        try:
+            row = self._write_by_itself(statement, values)
+        except self._driver_error as error:
+            raise exc.DBAPIError.instance(statement, None, error, self._driver_error, hide_parameters=True) from error
+        self._publish(messages)
+        return row
+
+    def _write_by_itself(self, statement: str, values: Mapping[str, Any]) -> Any:
+        pooled = self.engine.raw_connection()
+        try:
+            driver: Any = pooled.driver_connection
+            driver.autocommit = True
+            row = driver.execute(statement, values).fetchone()
+            driver.autocommit = False
+        except BaseException as error:
+            pooled.invalidate(error)  # whatever happened: it must not come back to others committing by itself
+            raise
+        finally:
+            pooled.close()
+        return row
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -170,20 +208,38 @@ def _engine(url: str, pool_size: int) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    # Pings: after a database restart the first statement on an old connection would fail for no reason.
     postgresql_args: dict[str, Any] = {
         "connect_timeout": 5,
         "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC"
         f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}",
     }
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=10,
-        pool_pre_ping=True,
         connect_args=postgresql_args,
         hide_parameters=True,  # an error's text must not carry a customer's data into the log
     )
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", partial(_ping_if_rested, engine.dialect))
+    return engine
+
+
+def _note_use(_connection: Any, record: Any) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _ping_if_rested(dialect: Dialect, connection: Any, record: Any, _proxy: Any) -> None:
+    """Replace a connection that ended while nobody used it, as all do when the database restarts.
+
+    One that was used a moment ago is not asked: that would take a trip to the server for each transaction.
+    """
+    if time.monotonic() - record.info.get("used_at", 0.0) < PING_AFTER:
+        return
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        raise exc.DisconnectionError from error  # the pool connects anew, and asks here again
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

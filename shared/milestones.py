@@ -7,11 +7,19 @@ PREMIUM_REFUND = "premium_refund"
 CLAIM_PAID = "claim_paid"
 CLAIM_CLOSED_UNPAID = "claim_closed_unpaid"
 
+DELETED = "claim.deleted"
+
 DEFAULT_MAPPING: dict[str, list[str]] = {
     PREMIUM_REFUND: ["Premium Refund"],
     CLAIM_PAID: ["Claim Paid", "Payment Complete", "Settled"],
-    CLAIM_CLOSED_UNPAID: ["Declined", "Withdrawn", "Duplicate Claim", "Closed", "claim.deleted"],
+    CLAIM_CLOSED_UNPAID: ["Declined", "Withdrawn", "Duplicate Claim", "Closed", DELETED],
 }
+
+DOCUMENTED_CATEGORIES = (
+    "Submitted", "Under Assessment", "Action Required", "Payment Processing", "Payment Complete", "Processing",
+    "Declined", "Settled", "Duplicate Claim", "Under Review", "Closed", "Withdrawn",
+)  # fmt: skip
+"""XClaim's status categories, as its partner documentation lists them (claim-creation-workflows, appendix)."""
 
 
 def reached(
@@ -33,6 +41,28 @@ def reached(
     if CLAIM_PAID in already or CLAIM_PAID in found:
         found = [milestone for milestone in found if milestone != CLAIM_CLOSED_UNPAID]
     return tuple(found)
+
+
+def unknown_word(
+    category: str | None,
+    status_name: str | None,
+    status_label: str | None,
+    *,
+    mapping: Mapping[str, Sequence[str]] | None = None,
+) -> str | None:
+    """Return the status that an update tells if nobody has said what it means: a person should map it, or not.
+
+    A status name belongs to the integration's workflow and is documented nowhere: it counts where there is no category.
+    """
+    told = [category] if category else [word for word in (status_name, status_label) if word]
+    named = [name for names in (mapping or DEFAULT_MAPPING).values() for name in names]
+    known = {_plain(word) for word in (*DOCUMENTED_CATEGORIES, *named)}
+    return None if not told or any(_plain(word) in known for word in told) else told[0]
+
+
+def is_deletion(event: str) -> bool:
+    """Tell whether an event says that XClaim has deleted the claim."""
+    return _plain(event) == _plain(DELETED)
 
 
 def _plain(word: str) -> str:

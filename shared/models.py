@@ -189,7 +189,7 @@ class Claim(Base):
     polls: Mapped[int] = mapped_column(default=0, server_default="0")
     """How often XClaim was asked in vain since its last news: the next question waits longer."""
     next_poll_at: Mapped[datetime | None]
-    """When XClaim is asked next without having sent anything; null: as soon as it has a name."""
+    """When XClaim is asked next without having sent anything; null: it gets its first wait at the next sweep."""
     missed: Mapped[int] = mapped_column(default=0, server_default="0")
     """Changes that were found by asking, before a webhook told of them."""
 

@@ -62,8 +62,27 @@ def is_signing_secret(value: str) -> bool:
     return len(key) >= MIN_SECRET_BYTES
 
 
+@dataclass(frozen=True)
+class WebhookKey:
+    """A key that a sender of webhooks names, and the secret that it signs them with."""
+
+    key: SecretStr
+    secret: SecretStr
+
+
+def _webhook_keys(value: object) -> object:
+    """Read `key:secret`, comma-separated; the same key may have several secrets while one replaces the other."""
+    if not isinstance(value, str):
+        return value
+    pairs = [entry.strip().partition(":") for entry in value.split(",") if entry.strip()]
+    if not all(re.fullmatch(r"[!#-\[\]-~]{1,255}", key) and secret.strip() for key, _, secret in pairs):
+        raise ValueError("each entry must be key:secret, the key of visible ASCII without quotes and backslashes")
+    return [WebhookKey(key=SecretStr(key), secret=SecretStr(secret)) for key, _, secret in pairs]
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_comma_separated)]
+WebhookKeys = Annotated[list[WebhookKey], NoDecode, BeforeValidator(_webhook_keys)]
 HttpUrl = Annotated[str, BeforeValidator(_http_url)]
 PartnerCode = Annotated[str, AfterValidator(_partner_code)]
 

@@ -52,7 +52,7 @@ class WebhookDelivery(Base):
     handled_at: Mapped[datetime | None]
     verdict: Mapped[str | None] = mapped_column(Text)
     outcome: Mapped[str | None] = mapped_column(String(16))
-    """The verdict in one word; null until it is handled, and where a release before 0002 handled it."""
+    """The verdict in a word. Null until it is handled or has changed something, and in what 0001 handled."""
     replays: Mapped[int] = mapped_column(default=0, server_default="0")
     replayed_at: Mapped[datetime | None]
     replayed_by: Mapped[str | None] = mapped_column(String(80))

@@ -20,6 +20,7 @@ class Wire:
         self._breaks_at: int | None = None
         self._commits = 0
         self._arrives = False
+        self._marker = COMMIT
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
         parts = urlsplit(server_url)
@@ -28,10 +29,13 @@ class Wire:
         self.url = urlunsplit(parts._replace(netloc=netloc, query="sslmode=disable"))
         threading.Thread(target=self._accept, name="wire", daemon=True).start()
 
-    def break_at(self, commit: int, *, arrives: bool) -> None:
-        """Break at the so-manieth commit from now, after it has arrived or before."""
+    def break_at(self, commit: int, *, arrives: bool, marker: bytes = COMMIT) -> None:
+        """Break at the so-manieth commit from now, after it has arrived or before.
+
+        `marker` is in what is sent to commit: where a statement commits by itself, in that statement.
+        """
         with self._lock:
-            self._breaks_at, self._arrives, self._commits = commit, arrives, 0
+            self._breaks_at, self._arrives, self._commits, self._marker = commit, arrives, 0, marker
 
     def has_broken(self) -> bool:
         """Tell whether the commit has come; from now on nothing breaks."""
@@ -58,7 +62,7 @@ class Wire:
     def _forth(self, client: socket.socket, server: socket.socket, is_broken: threading.Event) -> None:
         with suppress(OSError):
             while data := client.recv(65536):
-                if COMMIT in data and self._is_the_one():
+                if self._marker in data and self._is_the_one():
                     if not self._arrives:
                         break
                     is_broken.set()  # before it is sent: the answer may be quicker than we are

@@ -5,13 +5,27 @@ from functools import partial
 
 from celery import Celery
 from flask import Flask, Response
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shared import broker
 from shared.config import WebSettings
 from shared.db import Database
-from webhook_gateway import auth, bodies, cancellations, current, docs, health, metrics, openapi, problems, webhooks
+from webhook_gateway import (
+    auth,
+    bodies,
+    cancellations,
+    current,
+    docs,
+    health,
+    metrics,
+    openapi,
+    problems,
+    webhook_operations,
+    webhooks,
+    xcover_webhooks,
+)
 from webhook_gateway.doorbell import Doorbell
-from webhook_gateway.tally import Tally
+from webhook_gateway.tally import WRITE_EVERY, Tally
 
 
 def create_app(settings: WebSettings, *, database: Database | None = None) -> Flask:
@@ -22,24 +36,27 @@ def create_app(settings: WebSettings, *, database: Database | None = None) -> Fl
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False  # a redirect would lose a webhook: its sender counts it as a failure
     celery = broker.create_celery(settings)
-    is_served = database is None
-    database = database or _configured_database(settings, celery)
-    tally = Tally(database)
-    if is_served:
+    if database is None:
+        database = _configured_database(settings, celery)
+        tally = Tally(database, write_every=WRITE_EVERY)
         atexit.register(tally.write)
+    else:
+        tally = Tally(database)
     current.install(app, current.Services(settings=settings, database=database, tally=tally))
     problems.register(app)
     auth.register(app, settings.api_tokens)
     health.register(app, database)
     metrics.register(app, database, celery)
-    for blueprint in (cancellations.blueprint, webhooks.blueprint, openapi.blueprint, docs.blueprint):
-        app.register_blueprint(blueprint)
+    for door in (cancellations, webhooks, xcover_webhooks, webhook_operations, openapi, docs):
+        app.register_blueprint(door.blueprint)
     app.after_request(_with_safe_headers)
+    if settings.proxy_hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxy_hops, x_proto=0)  # type: ignore[method-assign]
     return app
 
 
 def _configured_database(settings: WebSettings, celery: Celery) -> Database:
-    doorbell = Doorbell(partial(broker.publish, celery))
+    doorbell = Doorbell(partial(broker.publish, celery, is_gathered=True))
     return Database(settings.database_url.get_secret_value(), publish=doorbell.ring)
 
 

@@ -94,8 +94,14 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         """Begin with the next request of a connection that was kept alive."""
         self.poller.unregister(client)
         self.keepalived_conns.remove(conn)
-        self._await(conn)
-        self._receive(conn, client)
+        part = _read(conn.sock)
+        arrival = Arrival(until=time.monotonic() + ARRIVE_SECONDS)
+        if part is None:
+            self._await(conn)
+        elif not part or arrival.take(part):  # as most requests: all of it at once
+            self._serve(conn, arrival)
+        else:
+            self._wait_for(conn, arrival)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what is no request with a 4xx, also where gunicorn takes its own lack of a feature for the reason."""
@@ -143,34 +149,36 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
             self._end(next(iter(self._lingering)))
 
     def _await(self, conn: _Connection, received: bytes = b"") -> None:
-        self._arriving[conn] = Arrival(until=time.monotonic() + ARRIVE_SECONDS)
+        arrival = Arrival(until=time.monotonic() + ARRIVE_SECONDS)
+        if received and arrival.take(received):
+            self._serve(conn, arrival)
+        else:
+            self._wait_for(conn, arrival)
+
+    def _wait_for(self, conn: _Connection, arrival: Arrival) -> None:
+        self._arriving[conn] = arrival
+        self._held += len(arrival.received)
         conn.sock.settimeout(0)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._receive, conn))
-        if received:
-            self._take(conn, received)
 
     def _receive(self, conn: _Connection, _client: Any) -> None:
-        try:
-            part = conn.sock.recv(_AT_ONCE)
-        except (BlockingIOError, InterruptedError):
+        part = _read(conn.sock)
+        if part is None:
             return
-        except OSError:
-            part = b""
-        if part:
-            self._take(conn, part)
-        else:
-            self._hand_over(conn)  # what is there of a request is answered all the same
-
-    def _take(self, conn: _Connection, part: bytes) -> None:
         self._held += len(part)
-        if self._arriving[conn].take(part):
-            self._hand_over(conn)
+        if not part or self._arriving[conn].take(part):
+            self._hand_over(conn)  # what is there of a request is answered also where no more will come
         elif self._held > MAX_HELD:
             self._expire_oldest()
 
     def _hand_over(self, conn: _Connection) -> None:
+        arrival = self._arriving.pop(conn)
+        self._held -= len(arrival.received)
+        self.poller.unregister(conn.sock)
+        self._serve(conn, arrival)
+
+    def _serve(self, conn: _Connection, arrival: Arrival) -> None:
         """Give a request to a thread; close a connection on which none came."""
-        arrival = self._forget(conn)
         if arrival.received:
             conn.received = bytes(arrival.received)
             self.enqueue_req(conn)
@@ -187,21 +195,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
             conn.sock.shutdown(socket.SHUT_RD)
         self._hand_over(conn)
 
-    def _forget(self, conn: _Connection) -> Arrival:
-        self.poller.unregister(conn.sock)
-        arrival = self._arriving.pop(conn)
-        self._held -= len(arrival.received)
-        return arrival
-
     def _drain(self, conn: _Connection, _client: Any) -> None:
-        try:
-            if conn.sock.recv(_AT_ONCE):
-                return
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            pass
-        self._end(conn)
+        if _read(conn.sock) == b"":
+            self._end(conn)
 
     def _end(self, conn: _Connection) -> None:
         del self._lingering[conn]
@@ -213,3 +209,13 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         super()._cap_keepalive(deadline)
         for arrival in self._arriving.values():
             arrival.until = min(arrival.until, deadline)
+
+
+def _read(sock: socket.socket) -> bytes | None:
+    """Return what has come, nothing where nothing more will, None where it may."""
+    try:
+        return sock.recv(_AT_ONCE)
+    except (BlockingIOError, InterruptedError):
+        return None
+    except OSError:
+        return b""

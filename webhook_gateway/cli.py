@@ -1,9 +1,6 @@
 """`cfar`: the HTTP interface from a terminal. Exit codes: 0 done, 1 the service said no or is away, 2 wrong usage."""
 
-import json
 import time
-from collections.abc import Callable
-from functools import update_wrapper
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,14 +9,14 @@ import click
 from shared.lifecycle import ClaimWhen, Journey
 from shared.models import STATUSES
 from shared.rulings import Resolution
-from webhook_gateway import cli_bodies, display
-from webhook_gateway.api_client import Api, Misuse, Refused, Unreachable
+from webhook_gateway import cli_bodies, cli_webhooks, display
+from webhook_gateway.api_client import Api, Unreachable
+from webhook_gateway.cli_commands import as_json, print_json, with_api
 
 POLL_SECONDS = 1.0
 ENDED_BADLY = {"rejected", "needs_review", "aborted", "closed"}
 _ROOT = "/v1/cancellations"
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print the service's answer as JSON.")
 cancellation_id = click.argument("cancellation_id", metavar="ID", type=click.UUID)
 
 
@@ -31,29 +28,7 @@ def main() -> None:
     """
 
 
-def with_api(command: Callable[..., None]) -> Callable[..., None]:
-    """Hand a command its connection, and turn what goes wrong into a message and an exit code."""
-
-    @click.pass_context
-    def run(context: click.Context, /, **given: Any) -> None:
-        try:
-            with context.obj or Api.from_environment() as api:
-                command(api, **given)
-        except Refused as refusal:
-            if given["as_json"]:
-                click.echo(json.dumps(refusal.document, indent=2))
-            click.echo(f"Refused: {refusal}", err=True)
-            for error in refusal.document.get("errors") or []:
-                name = error.get("field") or error.get("parameter") or "the body"
-                click.echo(f"  {name}: {error.get('problem')}", err=True)
-            context.exit(1)
-        except Unreachable as error:
-            click.echo(str(error), err=True)
-            context.exit(1)
-        except Misuse as error:
-            raise click.UsageError(str(error)) from error
-
-    return update_wrapper(run, command)
+main.add_command(cli_webhooks.webhooks)
 
 
 @main.command()
@@ -107,7 +82,7 @@ def show(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
     """Tell the story of one cancellation."""
     item = api.get(f"{_ROOT}/{cancellation_id}")
     if as_json:
-        _print_json(item)
+        print_json(item)
     else:
         display.show_one(display.terminal(), item, api.get(f"{_ROOT}/{cancellation_id}/events")["items"])
 
@@ -126,7 +101,7 @@ def list_them(
     """List cancellations, newest first."""
     page = api.get(_ROOT, status=status, booking_id=booking, idempotency_key=key, limit=limit, cursor=cursor)
     if as_json:
-        _print_json(page)
+        print_json(page)
     else:
         display.show_list(display.terminal(), page)
 
@@ -209,7 +184,7 @@ def events(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
     """Show a cancellation's timeline."""
     found = api.get(f"{_ROOT}/{cancellation_id}/events")
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         display.show_events(display.terminal(), found["items"])
 
@@ -223,10 +198,6 @@ def _waited_for(api: Api, item: dict[str, Any]) -> dict[str, Any]:
 
 def _print_one(item: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        _print_json(item)
+        print_json(item)
     else:
         display.show_one(display.terminal(), item)
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    click.echo(json.dumps(document, indent=2))

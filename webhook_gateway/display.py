@@ -10,7 +10,7 @@ from webhook_gateway.display_hints import hints
 from webhook_gateway.display_timeline import show_events
 from webhook_gateway.plain_text import plain, plain_text
 
-__all__ = ["show_events", "show_list", "show_one", "terminal"]
+__all__ = ["short_time", "show_events", "show_list", "show_one", "terminal"]
 
 COLOURS = {
     "completed": "green", "in_progress": "cyan", "awaiting_refund": "yellow", "awaiting_premium_refund": "yellow",
@@ -39,7 +39,7 @@ def show_list(console: Console, page: dict[str, Any]) -> None:
     for item in page["items"]:
         table.add_row(
             item["id"], plain(item["booking_id"]), _status(item["status"]), item["next_step"] or "", _total(item),
-            _short_time(item["created_at"]), plain(_slug(item["problem"])),
+            short_time(item["created_at"]), plain(_slug(item["problem"])),
         )  # fmt: skip
     console.print(table if page["items"] else "Nothing found.")
     if page["next_cursor"]:
@@ -112,7 +112,7 @@ def _steps(item: dict[str, Any]) -> Text:
 
 
 def _named_facts(item: dict[str, Any]) -> list[tuple[str, str]]:
-    claim, next_try = item["claim"], _short_time(item["next_attempt_at"])
+    claim, next_try = item["claim"], short_time(item["next_attempt_at"])
     return [
         ("policies", ", ".join(_policy(quote) for quote in item["quotes"])),
         ("to refund", _previewed(item)),
@@ -121,8 +121,8 @@ def _named_facts(item: dict[str, Any]) -> list[tuple[str, str]]:
         ("next try", f"{next_try} UTC (try {item['attempts'] + 1})" if next_try else ""),
         ("key", item["idempotency_key"]),
         ("metadata", ", ".join(f"{name}={plain_text(value)}" for name, value in item["metadata"].items())),
-        ("created", f"{_short_time(item['created_at'])} UTC"),
-        ("completed", f"{_short_time(item['completed_at'])} UTC" if item["completed_at"] else ""),
+        ("created", f"{short_time(item['created_at'])} UTC"),
+        ("completed", f"{short_time(item['completed_at'])} UTC" if item["completed_at"] else ""),
     ]
 
 
@@ -135,13 +135,13 @@ def _previewed(item: dict[str, Any]) -> str:
     """Return what the insurer says is refunded; `cancel_now` has nothing to confirm."""
     before = item["preview"]["confirm_before"] if item["preview"] else None
     is_open = before and item["next_step"] and "confirm" not in item["done_steps"]
-    return f"{_total(item)}, to be confirmed before {_short_time(before)} UTC" if is_open else _total(item)
+    return f"{_total(item)}, to be confirmed before {short_time(before)} UTC" if is_open else _total(item)
 
 
 def _refund(item: dict[str, Any]) -> str:
     refund = item["refund"]
     if refund["reported_at"]:
-        at = _short_time(refund["reported_at"])
+        at = short_time(refund["reported_at"])
         paid = f"{refund['amount']} {refund['currency']} as {refund['reference']}"
         return f"{refund['mode']}: {paid}, reported {at} UTC"
     if "refund" not in item["steps"]:
@@ -157,5 +157,6 @@ def _total(item: dict[str, Any]) -> str:
     return f"{item['preview']['total_refund']} {item['preview']['currency']}" if item["preview"] else ""
 
 
-def _short_time(value: str | None) -> str:
+def short_time(value: str | None) -> str:
+    """Return a moment to the second, without its zone; nothing for none."""
     return value[:19].replace("T", " ") if value else ""

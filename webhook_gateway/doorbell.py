@@ -6,6 +6,7 @@ sweeper rings for every row that is due. Nothing that must not be lost belongs h
 
 import atexit
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Condition, Thread
@@ -14,10 +15,14 @@ import structlog
 
 from shared.db import Message
 
+FAILED_REST_SECONDS = 1.0
+"""After a publish that failed: trying takes time from those whose requests are being answered."""
 CAPACITY = 10_000
 """Messages that may wait: a minute of the heaviest load measured, and less than 2 MB."""
-BATCH = 100
+BATCH = 500
 """Messages per publish: one connection is borrowed for all of them."""
+REST_SECONDS = 0.1
+"""After a publish: what is rung for meanwhile goes out together, since a publish takes longer than storing an event."""
 FLUSH_SECONDS = 1.0
 """How long an ending process still tries; it has 25 s to be gone, and the sweeper takes over within seconds."""
 
@@ -25,7 +30,10 @@ log = structlog.get_logger()
 
 
 class Doorbell:
-    """Hands messages to `send` in a thread of its own, started by the first ring in each process."""
+    """Hands messages to `send` in a thread of its own, started by the first ring in each process.
+
+    `send` returns False when it could not send them: then the sweeper rings.
+    """
 
     def __init__(self, send: Callable[[Sequence[Message]], object], *, capacity: int = CAPACITY) -> None:
         self._send = send
@@ -75,10 +83,12 @@ class Doorbell:
             batch, dropped = self._next_batch()
             if dropped:
                 log.warning("doorbell_dropped", messages=dropped, next="the sweeper rings")
+            is_sent = False
             try:
-                self._send(batch)
+                is_sent = self._send(batch) is not False
             except Exception:  # the edge of this thread: the next ring must find it alive
                 log.exception("doorbell_failed", messages=len(batch), next="the sweeper rings")
+            time.sleep(REST_SECONDS if is_sent else FAILED_REST_SECONDS)
 
     def _next_batch(self) -> tuple[list[Message], int]:
         with self._changed:

@@ -1,6 +1,6 @@
 """/openapi.json: the interface, from the models that validate requests and shape answers.
 
-The routes' prose is in `openapi_paths`.
+The routes' prose is in `openapi_paths` and `openapi_webhooks`.
 """
 
 from functools import cache
@@ -16,6 +16,8 @@ from shared.refund_report import RefundReportBody
 from webhook_gateway.openapi_paths import paths
 from webhook_gateway.resolving import ResolutionBody, RetryBody
 from webhook_gateway.resources import CancellationList, CancellationResource, Timeline
+from webhook_gateway.webhook_replaying import ReplayBody, ReplayOneBody
+from webhook_gateway.webhook_resources import Replay, WebhookKeys, WebhookList, WebhookResource, WebhookTallies
 
 INTRODUCTION = (
     "Hand over one cancellation; this service looks the booking up, previews the cancellation, waits for the refund, "
@@ -62,6 +64,12 @@ def document() -> dict[str, Any]:
                     "name": "XClaim-Signature",
                     "description": "sha256= and the HMAC-SHA256 of the raw body",
                 },
+                "dateSignature": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "Authorization",
+                    "description": "Signature with keyId, algorithm and signature, over the Date header",
+                },
             },
         },
     }
@@ -74,10 +82,15 @@ def problem_table() -> list[dict[str, Any]]:
 
 def _schemas() -> dict[str, Any]:
     takes: list[tuple[type[BaseModel], Any]] = [
-        (model, "validation") for model in (CancellationRequest, RefundReportBody, ResolutionBody, RetryBody)
+        (model, "validation")
+        for model in (CancellationRequest, RefundReportBody, ResolutionBody, RetryBody, ReplayBody, ReplayOneBody)
     ]
     answers: list[tuple[type[BaseModel], Any]] = [
-        (model, "serialization") for model in (CancellationResource, CancellationList, Timeline)
+        (model, "serialization")
+        for model in (
+            *(CancellationResource, CancellationList, Timeline),
+            *(WebhookResource, WebhookList, Replay, WebhookKeys, WebhookTallies),
+        )
     ]
     _, schema = models_json_schema([*takes, *answers], ref_template="#/components/schemas/{model}")
     schemas: dict[str, Any] = schema["$defs"]

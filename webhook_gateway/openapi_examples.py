@@ -100,3 +100,16 @@ RESOLUTIONS: Examples = {
         "value": {"resolution": "close", "note": "Settled with the customer by telephone", "free_policies": True},
     },
 }
+
+REPLAYS_OF_ONE: Examples = {"at_once": {"summary": "Have it handled again", "value": {"dry_run": False}}}
+
+REPLAYS: Examples = {
+    "dry_run": {
+        "summary": "What would change if all that were given up for the time being were handled again",
+        "value": {"outcome": "kept"},
+    },
+    "time_range": {
+        "summary": "Have everything of one morning handled again",
+        "value": {"since": "2026-01-31T06:00:00Z", "until": "2026-01-31T12:00:00Z", "dry_run": False},
+    },
+}

@@ -26,10 +26,11 @@ _Kind = tuple[str, str, str]
 class Tally:
     """Counts by source, verdict and key; a thread that lives while there is something to write writes it down.
 
-    Nothing is counted before gunicorn forks, so a process starts with neither thread nor held lock.
+    Nothing is counted before gunicorn forks, so a process starts with neither thread nor held lock. Without
+    `write_every` there is no thread: then `write` is the caller's business.
     """
 
-    def __init__(self, database: Database, *, write_every: float = WRITE_EVERY) -> None:
+    def __init__(self, database: Database, *, write_every: float | None = None) -> None:
         self._database = database
         self._write_every = write_every
         self._lock = Lock()
@@ -48,8 +49,8 @@ class Tally:
             is_first = self._counts[kind] == 1
             if is_first and sample is not None:
                 self._samples[kind] = _bounded(sample)
-            if self._thread is None:
-                self._start_thread()
+            if self._thread is None and self._write_every is not None:
+                self._thread = self._started(self._write_every)
         return is_first
 
     def write(self) -> None:
@@ -74,18 +75,18 @@ class Tally:
                 self._counts.update(counts)
                 self._samples = {**samples, **self._samples}
 
-    def _start_thread(self) -> None:
-        thread = Thread(target=self._run, name="tally", daemon=True)
+    def _started(self, write_every: float) -> Thread | None:
+        thread = Thread(target=self._run, args=[write_every], name="tally", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:  # out of threads, or the process is ending
             log.warning("tally_not_started", error=str(error), next="the next count tries again")
-            return
-        self._thread = thread
+            return None
+        return thread
 
-    def _run(self) -> None:
+    def _run(self, write_every: float) -> None:
         while True:
-            time.sleep(self._write_every)
+            time.sleep(write_every)
             try:
                 self.write()
             except Exception:  # the edge of this thread: counting goes on

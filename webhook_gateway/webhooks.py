@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 import structlog
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from shared import webhook_events
@@ -19,7 +19,14 @@ from webhook_gateway.bodies import read_raw
 SOURCE = "xclaim"
 SIGNATURE_HEADER = "XClaim-Signature"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_KEPT_HEADERS = ("User-Agent", "Content-Type", "Content-Length", "Date")
+_EMPTY = b"{}\n"
+_KEPT = {
+    "user-agent": "HTTP_USER_AGENT",
+    "content-type": "CONTENT_TYPE",
+    "content-length": "CONTENT_LENGTH",
+    "date": "HTTP_DATE",
+    "from": "REMOTE_ADDR",
+}
 """Evidence of who sent it and when; everything else may hold a secret."""
 
 blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
@@ -43,8 +50,8 @@ def from_xclaim() -> Response:
 
 
 def kept_headers() -> dict[str, str]:
-    """Return what is kept of the request's headers."""
-    return {name.lower(): clean_text(request.headers[name]) for name in _KEPT_HEADERS if name in request.headers}
+    """Return what is kept of the request's headers, and where it came from."""
+    return {name: clean_text(said) for name, where in _KEPT.items() if (said := request.environ.get(where))}
 
 
 def _masters() -> list[str]:
@@ -68,15 +75,14 @@ def _take(keys: Mapping[str, str], *, token: str | None) -> Response:
         current.tally().count(source=SOURCE, verdict="not_understood", key_id=verified_by)
         log.warning("webhook_not_understood", source=SOURCE, why=str(error))
         raise Problem("webhook-not-understood", "The body is signed, but it is not a claim event.") from error
-    with current.database().transaction() as tx:
-        delivery_id, is_new = webhook_events.record(
-            tx, raw, source=SOURCE, token=token, key_id=verified_by, headers=kept_headers()
-        )
+    delivery_id, is_new = webhook_events.store(
+        current.database(), raw, source=SOURCE, token=token, key_id=verified_by, headers=kept_headers()
+    )
     current.tally().count(source=SOURCE, verdict="stored" if is_new else "repeat", key_id=verified_by)
-    log.info(
+    log.debug(
         "webhook_recorded", source=SOURCE, delivery_id=str(delivery_id), claim_event=event.event, is_repeat=not is_new
     )
-    return jsonify({})
+    return Response(_EMPTY, content_type="application/json")
 
 
 def _read() -> bytes:

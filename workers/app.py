@@ -22,6 +22,8 @@ app.conf.include = [
     "workers.submit_claim",
     "workers.await_premium_refund",
     "workers.handle_webhook",
+    "workers.fan_out_webhooks",
+    "workers.poll_claim",
     "workers.celery_door",
     "workers.sweep",
     "workers.check_invariants",

@@ -11,10 +11,11 @@ from shared.clock import utc_now
 from shared.config import WorkerSettings
 from shared.db import Transaction
 from shared.insurer.answers import Answer
-from shared.insurer.errors import InsurerError, Refused
+from shared.insurer.errors import InsurerError
 from shared.lifecycle import Step, TaskName
 from shared.models import Cancellation, Claim
 from shared.xclaim import claims as xclaim
+from workers import claim_news
 from workers.app import app
 from workers.attempt import keeping, one_try
 from workers.runtime import SwitchedOff, runtime
@@ -46,23 +47,12 @@ def await_premium_refund(cancellation_id: str) -> None:
 def _ask(claim: Claim) -> Answer[xclaim.Claim] | None:
     """Return what XClaim says; None where it says nothing and nothing hangs on it yet."""
     try:
-        return _read(claim)
+        return claim_news.read(claim)
     except (InsurerError, SwitchedOff) as error:
         if milestones.PREMIUM_REFUND in claim.milestones:
             raise  # only a claim that XClaim, asked, shows to be ours and open may start a cancellation
         log.warning("claim_not_shown", claim=claim.reference, error=str(error), next="asked again later")
         return None
-
-
-def _read(claim: Claim) -> Answer[xclaim.Claim]:
-    """Read the claim by its id, which tells the status by name; by its reference XClaim tells the category alone."""
-    if claim.claim_id is not None:
-        try:
-            return runtime().xclaim.get_claim(reference=None, claim_id=claim.claim_id)
-        except Refused:
-            if claim.reference is None:
-                raise
-    return runtime().xclaim.get_claim(reference=claim.reference, claim_id=claim.claim_id)
 
 
 def _settle(
@@ -75,10 +65,12 @@ def _settle(
     row = claim
     if answer is not None:
         try:
-            row, _ = claims.apply_answer(
+            news = claims.apply_answer(
                 tx, claim.id, answer.value, asked_at=held.begun_at or utc_now(), insurer_time=answer.insurer_time,
                 mapping=settings.claim_milestones,
             )  # fmt: skip
+            row = news.claim
+            claim_news.note_missed(tx, news)
         except claims.NotOurClaim as error:
             detail = f"{error}; nothing was taken from it."
             cancellations.park(tx, held, "claim-duplicated", detail, evidence=dict(answer.evidence))

@@ -1,4 +1,4 @@
-"""A verified webhook → its claim → milestones → the journey that waits for it.
+"""A verified webhook → its claim → what XClaim says of it → what came of the delivery.
 
 An event is a hint: what counts is what XClaim says when asked. Only milestones are taken from the event itself, since
 a reading may show no more than a category.
@@ -12,15 +12,16 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
-from shared import cancellations, claims, milestones, transitions, webhook_events
+from shared import cancellations, claims, transitions, webhook_events
 from shared.db import AWAY, Transaction, now_plus
 from shared.insurer.answers import Answer
 from shared.insurer.errors import InsurerError, NotFound, Refused
-from shared.lifecycle import Status, Step, TaskName
+from shared.lifecycle import Status, TaskName
 from shared.models import Claim
 from shared.webhook_models import WebhookDelivery
 from shared.xclaim import claims as xclaim
 from shared.xclaim import wire
+from workers import claim_news, look_at_booking
 from workers.app import app
 from workers.attempt import renewing
 from workers.retries import backoff
@@ -55,6 +56,9 @@ def handle(delivery_id: str) -> None:
 
 
 def _handle(delivery: WebhookDelivery, raw: bytes) -> None:
+    if delivery.booking_id is not None:
+        look_at_booking.look(delivery)
+        return
     event = wire.parse_event(raw)
     with runtime().database.transaction() as tx:
         partner = runtime().settings.xcover_partner_code
@@ -65,22 +69,34 @@ def _handle(delivery: WebhookDelivery, raw: bytes) -> None:
         is_another = claims.contradicts(event, claim)
         # What a verified event says counts at once, even while XClaim cannot be asked.
         is_ours = not is_another and (delivery.token is not None or claims.names(event, claim))
-        if is_ours:
-            _take_event(tx, claim, event)
+        if is_ours and claim_news.take_event(tx, claim, event).has_effect:
+            webhook_events.note_applied(tx, delivery)
         asked_at = tx.session.scalars(select(now_plus(0))).one()
-    if is_another:
-        _look_at_another(delivery, claim, event)
-        return
+    try:
+        if is_another:
+            _look_at_another(delivery, claim, event)
+        else:
+            _ask_and_take(delivery, claim, event, is_ours=is_ours, asked_at=asked_at)
+    except InsurerError as error:
+        _put_off(delivery, f"{error}; asked again", claim_row_id=claim.id)
+
+
+def _ask_and_take(
+    delivery: WebhookDelivery, claim: Claim, event: xclaim.ClaimEvent, *, is_ours: bool, asked_at: datetime
+) -> None:
+    """Take what XClaim says of the claim now; what the event says where XClaim does not show it."""
     answer = _ask(claim.reference or event.reference, claim.claim_id or event.claim_id)
     with runtime().database.transaction() as tx:
         if answer is not None:
-            verdict = _take_answer(tx, claim, event, answer, asked_at=asked_at)
+            verdict, outcome = _take_answer(tx, claim, event, answer, asked_at=asked_at)
         elif is_ours:
-            verdict = f"{_take_event(tx, claim, event, sets_status=True).status} as the event says"
+            taken = claim_news.take_event(tx, claim, event, sets_status=True)
+            verdict = f"{taken.claim.status} as the event says"
+            outcome = "applied" if taken.has_effect else "unchanged"
         else:
-            verdict = "ignored: XClaim does not show the claim, and the event does not name ours"
-        webhook_events.mark_handled(tx, delivery, verdict, claim_row_id=claim.id)
-        tx.log("webhook_handled", delivery_id=str(delivery.id), claim=claim.reference, verdict=verdict)
+            verdict, outcome = "ignored: XClaim does not show the claim, and the event does not name ours", "ignored"
+        webhook_events.mark_handled(tx, delivery, verdict, outcome=outcome, claim_row_id=claim.id)
+        tx.log("webhook_handled", delivery_id=str(delivery.id), claim=claim.reference, outcome=outcome, verdict=verdict)
 
 
 def _look_at_another(delivery: WebhookDelivery, claim: Claim, event: xclaim.ClaimEvent) -> None:
@@ -90,21 +106,24 @@ def _look_at_another(delivery: WebhookDelivery, claim: Claim, event: xclaim.Clai
     """
     answer = _ask(event.reference, event.claim_id) if delivery.token is not None else None
     with runtime().database.transaction() as tx:
-        verdict = "ignored: it names another claim or booking than its address"
+        verdict, outcome = "ignored: it names another claim or booking than its address", "ignored"
         if answer is not None and claims.is_second(tx.session, answer.value, claim):
             other = answer.value.reference or answer.value.id
             verdict = f"XClaim has a second claim for this policy, {other}"
-            _stop_for_second(tx, claim, str(other), dict(answer.evidence))
-        webhook_events.mark_handled(tx, delivery, verdict, claim_row_id=claim.id)
+            is_told = _stop_for_second(tx, claim, str(other), dict(answer.evidence))
+            outcome = "applied" if is_told else "unchanged"
+        webhook_events.mark_handled(tx, delivery, verdict, outcome=outcome, claim_row_id=claim.id)
 
 
-def _stop_for_second(tx: Transaction, claim: Claim, other: str, evidence: dict[str, Any]) -> None:
+def _stop_for_second(tx: Transaction, claim: Claim, other: str, evidence: dict[str, Any]) -> bool:
+    """Return whether it was not told before."""
     row = transitions.lock(tx, claim.cancellation_id)
     if row is None or row.status == Status.CLOSED or transitions.is_noted(tx.session, row.id, SECOND_CLAIM, other):
-        return
+        return False
     detail = f"XClaim has a second claim for this policy, {other}, besides {claim.reference or claim.claim_id}."
     transitions.note(tx, row, SECOND_CLAIM, actor="xclaim", reason=detail, details={"about": other})
     cancellations.park(tx, row, "claim-duplicated", detail, actor="xclaim", takes_over=True, evidence=evidence)
+    return True
 
 
 def _ask(reference: str | None, claim_id: str | None) -> Answer[xclaim.Claim] | None:
@@ -122,67 +141,32 @@ def _ask(reference: str | None, claim_id: str | None) -> Answer[xclaim.Claim] | 
         return None
 
 
-def _take_event(tx: Transaction, claim: Claim, event: xclaim.ClaimEvent, *, sets_status: bool = False) -> Claim:
-    mapping = runtime().settings.claim_milestones
-    row, reached = claims.apply_event(tx, claim.id, event, sets_status=sets_status, mapping=mapping)
-    _tell_journey(tx, row, event, reached)
-    return row
-
-
 def _take_answer(
     tx: Transaction, claim: Claim, event: xclaim.ClaimEvent, answer: Answer[xclaim.Claim], *, asked_at: datetime
-) -> str:
-    mapping = runtime().settings.claim_milestones
+) -> tuple[str, str]:
+    """Return the verdict, and the outcome in one word."""
     try:
-        row, reached = claims.apply_answer(
-            tx, claim.id, answer.value, asked_at=asked_at, insurer_time=answer.insurer_time, mapping=mapping
-        )
+        taken = claim_news.take_answer(tx, claim, answer, asked_at=asked_at, event=event)
     except claims.NotOurClaim as error:
-        return f"ignored: {error}"
-    _tell_journey(tx, row, event, reached)
-    if claims.names(event, row):
-        row = _take_event(tx, claim, event)
-    return f"{row.status} as XClaim says; milestones: {', '.join(row.milestones) or 'none'}"
+        return f"ignored: {error}", "ignored"
+    row, has_effect = taken.claim, taken.has_effect
+    if claims.names(event, row):  # by what the answer has just told, perhaps
+        has_effect = claim_news.take_event(tx, claim, event).has_effect or has_effect
+    reached = ", ".join(row.milestones) or "none"
+    return f"{row.status} as XClaim says; milestones: {reached}", "applied" if has_effect else "unchanged"
 
 
-def _tell_journey(tx: Transaction, claim: Claim, event: xclaim.ClaimEvent, reached: tuple[str, ...]) -> None:
-    """Wake the cancellation that waits for this claim, or stop it when the claim was closed before the confirm."""
-    row = transitions.lock(tx, claim.cancellation_id)
-    if row is None:
-        raise LookupError(f"claim {claim.id} belongs to no cancellation; the foreign key should forbid it")
-    if reached:
-        transitions.note(
-            tx,
-            row,
-            "claim_milestone",
-            actor="xclaim",
-            reason=f"claim {claim.reference}: {', '.join(reached)}",
-            details={"milestones": list(reached), "event": event.event, "status": claim.status},
-        )
-    if not claims.is_current(tx.session, claim):
-        return  # an operator has had the policy claimed anew: this one decides nothing any more
-    is_named = bool(claim.claim_id or claim.reference)
-    if row.status == Status.IN_PROGRESS and row.next_step == Step.CLAIM and row.lease_until is None and is_named:
-        cancellations.hurry(tx, row, f"XClaim sent {event.event}")
-    elif row.status == Status.AWAITING_PREMIUM_REFUND and reached:
-        cancellations.hurry(tx, row, f"claim {claim.reference}: {', '.join(reached)}")
-    elif (
-        milestones.CLAIM_CLOSED_UNPAID in reached
-        and row.status == Status.AWAITING_REFUND
-        and Step.CLAIM in row.done_steps
-    ):
-        detail = f"Claim {claim.reference} is {claim.status}; the policy has not been cancelled."
-        cancellations.park(tx, row, "claim-closed-unpaid", detail, actor="xclaim", takes_over=True)
-
-
-def _put_off(delivery: WebhookDelivery, verdict: str) -> None:
+def _put_off(delivery: WebhookDelivery, verdict: str, *, claim_row_id: UUID | None = None) -> None:
     with runtime().database.transaction() as tx:
-        _put_off_in(tx, delivery, verdict, at_last=f"kept: {verdict}")
+        _put_off_in(tx, delivery, verdict, at_last=f"kept: {verdict}", claim_row_id=claim_row_id)
 
 
-def _put_off_in(tx: Transaction, delivery: WebhookDelivery, verdict: str, *, at_last: str) -> None:
+def _put_off_in(
+    tx: Transaction, delivery: WebhookDelivery, verdict: str, *, at_last: str, claim_row_id: UUID | None = None
+) -> None:
     if delivery.tries >= LAST_TRY:
-        webhook_events.mark_handled(tx, delivery, at_last)
+        webhook_events.mark_handled(tx, delivery, at_last, outcome="kept", claim_row_id=claim_row_id)
         tx.log("webhook_kept", delivery_id=str(delivery.id), verdict=at_last)
         return
-    webhook_events.postpone(tx, delivery, verdict, seconds=backoff(delivery.tries, jitter=0.0))
+    seconds = backoff(delivery.tries, jitter=0.0)
+    webhook_events.postpone(tx, delivery, verdict, seconds=seconds, claim_row_id=claim_row_id)

@@ -13,8 +13,11 @@ from redis.exceptions import RedisError
 from shared.broker import CONNECT_TIMEOUT
 from workers.app import app
 
-LOOK_AT = 20
-"""Messages at the front of a queue: enough to find one whose row still waits, also among repeats."""
+LOOK_AT = 60
+"""Messages at the front of a queue: enough to find one whose row still waits, also among repeats and questions.
+
+The questions of two sweeps (`claim_polls.AT_ONCE`) may stand before it.
+"""
 
 log = structlog.get_logger()
 

@@ -35,6 +35,7 @@ SLOWEST_POLL = 60.0
 def submit(cancellation_id: str) -> None:
     """Submit the claim, settle it, or look whether it has been processed."""
     with runtime().database.transaction() as tx:
+        claims.lock_of_cancellation(tx, UUID(cancellation_id))  # before the cancellation's row, as everyone locks
         held = begin_step(tx, UUID(cancellation_id), Step.CLAIM)
         if held is None:
             return
@@ -113,7 +114,7 @@ def _take(
     """Store what XClaim says of our claim, and finish the step once it is processed."""
     details = {"answer": dict(answer.evidence)}
     try:
-        row, _ = claims.apply_answer(
+        row = claims.apply_answer(
             tx,
             claim.id,
             answer.value,
@@ -121,7 +122,7 @@ def _take(
             insurer_time=answer.insurer_time,
             is_answer_to_create=is_answer_to_create,
             mapping=runtime().settings.claim_milestones,
-        )
+        ).claim
     except claims.NotOurClaim as error:
         cancellations.park(tx, held, "claim-duplicated", f"{error}; nothing was taken from it.", evidence=details)
         return

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
+from shared import claim_polls
 from shared.broker import STEPS_QUEUE, WEBHOOKS_QUEUE
 from shared.db import Transaction, now_plus
 from shared.lifecycle import TASK_OF, Step, TaskName
@@ -39,12 +40,20 @@ def sweep() -> None:
     with runtime().database.transaction() as tx:
         steps = _ring(tx, Cancellation, Cancellation.next_step, waiting[STEPS_QUEUE])
         events = _ring(tx, WebhookDelivery, literal("webhook"), waiting[WEBHOOKS_QUEUE])
+        polls = claim_polls.ring(tx, at_most=_polls_at_most(waiting[WEBHOOKS_QUEUE]))
         for row_id, step in steps:
             tx.enqueue(TASK_OF[Step(step)], row_id)
         for row_id, _ in events:
             tx.enqueue(TaskName.HANDLE_WEBHOOK, row_id)
-    if steps or events:
-        log.info("rang", steps=len(steps), webhooks=len(events))
+        for row_id in polls:
+            tx.enqueue(TaskName.POLL_CLAIM, row_id)
+    if steps or events or polls:
+        log.info("rang", steps=len(steps), webhooks=len(events), polls=len(polls))
+
+
+def _polls_at_most(waiting: Sequence[UUID]) -> int:
+    """Leave room for what XClaim sends by itself: questions are asked while few messages wait, and can be answered."""
+    return 0 if runtime().xclaim_or_none is None else max(claim_polls.AT_ONCE - len(waiting), 0)
 
 
 def _ring(

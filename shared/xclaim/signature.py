@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from base64 import b64encode
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 
 Encoding = Literal["hex", "base64", "either"]
@@ -22,6 +23,7 @@ def derive_key(master: str, token: str) -> str:
     return _digest(token.encode("utf-8", "surrogatepass"), master).hex()
 
 
+@cache
 def key_id(master: str) -> str:
     """Return what a configured key is called where it must not be told: the same after it has moved in the list."""
     return _digest(b"key id", master).hex()[:12]

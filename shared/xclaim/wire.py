@@ -163,13 +163,8 @@ def parse_event(raw: bytes) -> ClaimEvent:
     stores, and objects that name a field twice.
     """
     try:
-        body = json.loads(
-            raw.decode("utf-8"),
-            object_pairs_hook=_no_name_twice,
-            parse_float=str,
-            parse_constant=_not_a_number,
-        )
-        _must_be_storable(body)
+        body = _DECODER.decode(raw.decode("utf-8"))
+        _must_be_storable(body, has_escapes=b"\\u" in raw)
         event = object_at(body, "the body")
         payload = object_at(event.get("payload"), "the payload")
         category, name, label = _status(payload)
@@ -221,10 +216,15 @@ def _no_name_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return named
 
 
-def _must_be_storable(body: object) -> None:
-    """Refuse NUL and lone surrogates, in names too, and what a reader deeper in its stack could not read."""
+def _must_be_storable(body: object, *, has_escapes: bool) -> None:
+    """Refuse NUL and lone surrogates, in names too, and what a reader deeper in its stack could not read.
+
+    In UTF-8 that is JSON both can come by an escape alone.
+    """
     if is_nested_deeper(body):
         raise NotAClaimEvent(f"the body is nested deeper than {MAX_DEPTH} levels")
+    if not has_escapes:
+        return
     written = json.dumps(body, ensure_ascii=False)
     written.encode("utf-8")
     if re.search(r"(?<!\\)(?:\\\\)*\\u0000", written):
@@ -233,3 +233,6 @@ def _must_be_storable(body: object) -> None:
 
 def _not_a_number(word: str) -> NoReturn:
     raise NotAClaimEvent(f"{word} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_name_twice, parse_float=str, parse_constant=_not_a_number)

@@ -29,6 +29,8 @@ from tests.simulator import (
 )
 
 WEBHOOK_KEY = "first-webhook-master-key"
+BOOKING_KEY = ("our-listener", "booking-webhook-secret")
+"""What XCover names and signs its webhooks with."""
 TOKENS = "shop:shop-token,ops:ops-token:operator"
 CLAIMS_A_PAGE = 1_000
 """All of them, and said so: a bare list that happens to have twenty claims could be the first page of more."""
@@ -119,6 +121,7 @@ def _environment(url: str, redis_url: str, simulator: SimulatorServer) -> dict[s
         "XCLAIM_PASSWORD": XCLAIM_PASSWORD,
         "XCLAIM_CLAIM_TYPE_ID": CLAIM_TYPE_ID,
         "XCLAIM_WEBHOOK_KEYS": WEBHOOK_KEY,
+        "XCOVER_WEBHOOK_KEYS": ":".join(BOOKING_KEY),
         "API_TOKENS": TOKENS,
         "PUBLIC_URL": NOBODY,
         "REFUND_URL": simulator.refund_url,

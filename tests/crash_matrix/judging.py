@@ -60,7 +60,17 @@ def judge(case: Case, found: Evidence) -> list[str]:
     return wrong
 
 
-WEB_DEEDS = {"abort": {}, "webhook": {"cancelled": 1, "claimed": 1}, "webhook-bare": {"cancelled": 1, "claimed": 1}}
+WEB_DEEDS = {
+    "abort": {},
+    "webhook": {"cancelled": 1, "claimed": 1},
+    "webhook-bare": {"cancelled": 1, "claimed": 1},
+    "booking-hint": {},
+}
+WEB_ENDINGS: dict[str, tuple[Status, str | None]] = {
+    "abort": (Status.ABORTED, None),
+    "booking-hint": (Status.NEEDS_REVIEW, "cancelled-by-someone-else"),
+}
+"""How a request's cancellation ends, with the problem's name, where it is not completed."""
 ONCE = {"refund": "refund_reported", "abort": "aborted", "resolve": "resolved", "accept": "accepted"}
 """The line of the timeline that a request leaves, however often it is sent."""
 
@@ -71,9 +81,8 @@ def judge_web(case: WebCase, found: Evidence, statuses: tuple[int, ...]) -> list
         return ["its boundary was never reached"]
     if found.row is None:
         return ["it is lost: there is no row"]
-    status = Status.ABORTED if case.story == "abort" else Status.COMPLETED
     wrong = [
-        *_ended_as(found, status, None),
+        *_ended_as(found, *WEB_ENDINGS.get(case.story, (Status.COMPLETED, None))),
         *_story(found),
         *_done_exactly(found, WEB_DEEDS.get(case.story, {"cancelled": 1})),
         *_hands(found),

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,12 +24,12 @@ from shared.webhook_models import WebhookDelivery
 from shared.xclaim.signature import derive_key
 from tests.crash_matrix.boundaries import WRITING_ROUTES, WebBoundary, web_boundaries
 from tests.crash_matrix.cases import Death
-from tests.crash_matrix.deployment import WEBHOOK_KEY, Deployment
+from tests.crash_matrix.deployment import BOOKING_KEY, WEBHOOK_KEY, Deployment
 from tests.crash_matrix.dooms import Doom
 from tests.crash_matrix.evidence import Evidence, Subject, gather
 from tests.crash_matrix.stories import CLAIM_FIRST, PREMIUM_REFUND, REFUND, SKIP
 from tests.simulator import SimBooking
-from tests.simulator.signatures import webhook_signature
+from tests.simulator.signatures import authorization, webhook_signature
 
 HEADER = "Doomed-As"
 THREADS = 48
@@ -39,7 +41,7 @@ ASK_AGAIN_AFTER = 5.0
 PAUSE = 0.1
 WAIT: dict[str, Any] = {"refund": {"mode": "wait"}}
 REFUSED_ONCE = [{"on": "confirm", "do": "refuse"}]
-ASKED_FOR = {"accept": SKIP, "refund": WAIT, "abort": WAIT, "retry": SKIP, "resolve": SKIP}
+ASKED_FOR = {"accept": SKIP, "refund": WAIT, "abort": WAIT, "retry": SKIP, "resolve": SKIP, "booking-hint": WAIT}
 READY_AS = {
     "refund": Status.AWAITING_REFUND,
     "abort": Status.AWAITING_REFUND,
@@ -47,6 +49,7 @@ READY_AS = {
     "resolve": Status.NEEDS_REVIEW,
     "webhook": Status.AWAITING_PREMIUM_REFUND,
     "webhook-bare": Status.AWAITING_PREMIUM_REFUND,
+    "booking-hint": Status.AWAITING_REFUND,
 }
 """Where a story's cancellation stands when its doomed request is sent; an accept has none yet."""
 
@@ -140,7 +143,7 @@ class WebRun:
 
     def _strike(self, death: Death, visits: list[Visit]) -> None:
         world = self._world
-        self._let_claims_move_on(visits)
+        self._let_the_insurer_move_on(visits)
         with ThreadPoolExecutor(2 * len(visits)) as callers:
             asked = self._gather_at_boundaries(visits, callers)
             main = psutil.Process(world.processes.pid("web"))
@@ -152,14 +155,16 @@ class WebRun:
             for visit, answer in zip(visits, asked, strict=True):
                 self._insist(visit, answer.result(), at="web")
 
-    def _let_claims_move_on(self, visits: list[Visit]) -> None:
-        """Let the insurer's claims be what the webhooks are about to tell of."""
+    def _let_the_insurer_move_on(self, visits: list[Visit]) -> None:
+        """Let the insurer's claims and bookings be what the webhooks are about to tell of."""
         with self._world.database.reading() as session:
             claims = {claim.cancellation_id: claim for claim in session.scalars(select(Claim))}
         for visit in visits:
             if visit.case.story.startswith("webhook") and visit.row_id is not None:
                 visit.claim = claims[visit.row_id]
                 self._world.simulator.control.send_event(str(visit.claim.claim_id), send=False, **PREMIUM_REFUND)
+            if visit.case.story == "booking-hint":
+                self._world.simulator.control.patch_booking(visit.booking.id, policies=[{"status": "CANCELLED"}])
 
     def _kill(self, death: Death, family: list[psutil.Process], visits: list[Visit]) -> None:
         world = self._world
@@ -245,6 +250,8 @@ class WebRun:
             return self._accept(name, visit)
         if story.startswith("webhook"):
             return self._webhook(name, visit)
+        if story == "booking-hint":
+            return self._booking_hint(name, visit)
         body = {"refund": REFUND, "resolve": {"resolution": "not_done", "note": "the insurer was asked"}}.get(story)
         return self._post(name, f"/v1/cancellations/{visit.row_id}/{story}", visit, token="ops-token", json=body)
 
@@ -264,6 +271,12 @@ class WebRun:
         path = "/webhooks/xclaim" if is_bare else f"/webhooks/xclaim/{claim.webhook_token}"
         headers = {"XClaim-Signature": webhook_signature(body, key), HEADER: visit.case.name}
         return self._http.post(self._url(name) + path, content=body, headers=headers)
+
+    def _booking_hint(self, name: str, visit: Visit) -> httpx.Response:
+        date = format_datetime(datetime.now(UTC), usegmt=True)
+        headers = {"Date": date, "Authorization": authorization(*BOOKING_KEY, date), HEADER: visit.case.name}
+        body = {"event": "BOOKING_CANCELLED", "payload": {"id": visit.booking.id}}
+        return self._http.post(f"{self._url(name)}/webhooks/xcover", json=body, headers=headers)
 
     def _post(self, name: str, path: str, visit: Visit, *, token: str, json: Any, **headers: str) -> httpx.Response:
         named = {"Authorization": f"Bearer {token}", HEADER: visit.case.name, **headers}

@@ -262,7 +262,7 @@ def test_a_dead_handlers_event_is_soon_taken_up_and_a_sleeping_ones_word_does_no
     with world.database.transaction() as tx:
         assert not webhook_events.renew_handling(tx, sleeping)
         webhook_events.postpone(tx, sleeping, "woke up late", seconds=60)
-        webhook_events.mark_handled(tx, sleeping, "woke up late")
+        webhook_events.mark_handled(tx, sleeping, "woke up late", outcome="kept")
 
     (after,) = world.all(WebhookDelivery)
     assert handled.handled_at is not None

@@ -81,6 +81,7 @@ def test_only_harmless_headers_are_kept(gateway: Gateway, database: RecordingDat
         "user-agent": "xclaim/1",
         "content-type": "application/json",
         "content-length": str(len(EVENT)),
+        "from": "127.0.0.1",
     }
 
 

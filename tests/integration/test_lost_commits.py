@@ -131,7 +131,7 @@ def test_a_webhook_that_was_told_503_is_sent_again_and_its_body_is_kept_once(
 ) -> None:
     body = b'{"event": "claim.updated", "payload": {"id": "c-1"}}'
     signed = {"XClaim-Signature": sign(body, WEBHOOK_KEYS[0])}
-    wire.break_at(1, arrives=arrives)
+    wire.break_at(1, arrives=arrives, marker=b"INSERT INTO webhook_bodies")
     answers = [gateway.client.post("/webhooks/xclaim", data=body, headers=signed) for _ in range(2)]
 
     assert wire.has_broken()

@@ -242,7 +242,7 @@ def test_a_handled_webhook_is_never_rung_for(world: World) -> None:
     with world.database.transaction() as tx:
         taken = webhook_events.begin_handling(tx, stored)
         assert taken is not None
-        webhook_events.mark_handled(tx, taken[0], "done")
+        webhook_events.mark_handled(tx, taken[0], "done", outcome="unchanged")
 
     world.later(10**6)
 

@@ -89,6 +89,20 @@ def test_of_unverified_requests_one_sample_is_kept_without_its_body_or_its_secre
     assert [line["event"] for line in logs] == ["webhook_refused"]
 
 
+@pytest.mark.parametrize(("hops", "expected"), [(0, "127.0.0.1"), (1, "203.0.113.9"), (2, "198.51.100.7")])
+def test_a_senders_address_is_read_from_as_many_proxies_as_there_are(
+    database: RecordingDatabase, hops: int, expected: str
+) -> None:
+    gateway = Gateway(database, proxy_hops=hops)
+    gateway.client.post(ADDRESS, data=EVENT, headers={"X-Forwarded-For": "10.0.0.1, 198.51.100.7, 203.0.113.9"})
+    write(gateway)
+
+    with database.reading() as session:
+        (row,) = session.scalars(select(WebhookTally)).all()
+    assert row.sample is not None
+    assert row.sample["from"] == expected
+
+
 def test_counts_are_kept_while_the_database_is_away(database: RecordingDatabase) -> None:
     away = Database(NOWHERE, publish=lambda _messages: None)
     tally = Tally(away)

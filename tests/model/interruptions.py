@@ -16,7 +16,7 @@ from sqlalchemy import exc, select
 
 from shared.db import Database, Message, Transaction, now_plus
 from shared.lifecycle import TASK_OF, Step, TaskName
-from shared.models import Call, Cancellation
+from shared.models import Call, Cancellation, Claim
 from shared.webhook_models import WebhookDelivery
 from tests.model.asking import Doom, Interruption
 from tests.recording import RecordingDatabase
@@ -36,6 +36,9 @@ DEED_TASKS = {TaskName.REFUND, TaskName.CONFIRM, TaskName.CANCEL, TaskName.CLAIM
 MOST_DOOMS = 3
 
 STEP_OF = {task: step.value for step, task in TASK_OF.items()}
+
+TABLES: dict[TaskName, Any] = {TaskName.HANDLE_WEBHOOK: WebhookDelivery, TaskName.POLL_CLAIM: Claim}
+"""Whose row a message rings for, where it is not a cancellation's."""
 
 Act = Callable[[str], None]
 
@@ -180,8 +183,7 @@ class BreakableDatabase(RecordingDatabase):
     def _keep(self, messages: Sequence[Message]) -> None:
         with self.reading() as session:
             for task, row_id in messages:
-                table = WebhookDelivery if task is TaskName.HANDLE_WEBHOOK else Cancellation
-                row = session.get(table, row_id)
+                row = session.get(TABLES.get(task, Cancellation), row_id)
                 is_committed = row is not None and getattr(row, "next_step", None) in {None, STEP_OF.get(task)}
                 assert is_committed, f"{task} was sent before what it rings for was committed"
         self.interruptions.reach("before publish")  # others may go on here, so what was committed is looked at before

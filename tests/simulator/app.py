@@ -41,7 +41,7 @@ def create_app(state: State, sender: Sender, *, prefix: str = "/x") -> Flask:
         """Whatever no endpoint answers: wrong paths and methods."""
         return send(Answer(error.code or 500, {"detail": error.name}))
 
-    app.register_blueprint(xcover.blueprint(state, prefix))
+    app.register_blueprint(xcover.blueprint(state, sender, prefix))
     app.register_blueprint(xclaim.blueprint(state, sender))
     app.register_blueprint(partner.blueprint(state))
     app.register_blueprint(control.blueprint(state, sender))

@@ -101,6 +101,7 @@ def _add_bookings(routes: Blueprint, state: State, sender: Sender) -> None:
             booking = _booking(state, booking_id)
             _patch(booking, request.get_json())
             booking.fill_dates(state.now())
+            sender.tell_of_booking(booking)
             return jsonify(_summary(state, booking))
 
     @routes.post("/bookings/<booking_id>/notify")

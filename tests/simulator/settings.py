@@ -10,6 +10,16 @@ from tests.simulator.records import KeyMode, RefundAnswer
 DAY = 24 * 3600
 
 
+class BookingReceiver(BaseModel):
+    """Whom XCover tells of its bookings, set up once for a partner with a key and a secret of the partner's choice."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str
+    key: str
+    secret: str
+
+
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
@@ -27,6 +37,7 @@ class Settings(BaseModel):
     token_lifetime: float = 14 * DAY
     list_pagination: int = 0  # claims a page; 0 is all at once
     list_pending: bool = True  # claims still being processed are listed, without id
+    booking_webhooks: BookingReceiver | None = None  # None: nobody is told
     webhook_encoding: Literal["hex", "base64"] = "hex"
     webhook_tries: int = 5
     webhook_spacing: float = 0.3  # before the second try; doubles with each

@@ -6,7 +6,6 @@ A claim's webhooks are signed over the raw body; a booking's (BOOKING_*) over th
 import ipaddress
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -84,9 +83,16 @@ class Sender:
         else:
             self._deliver(claim, bodies, is_forged=do == "bad_signature")
 
+    def tell_of_booking(self, booking: Booking) -> None:
+        """Tell whoever is set up for it that a booking has changed, while the caller is being answered."""
+        receiver = self._state.settings.booking_webhooks
+        if receiver is not None:
+            event = "BOOKING_CANCELLED" if booking.status == "CANCELLED" else "BOOKING_UPDATED"
+            self._scheduler.after(0, lambda: self.notify(booking, event=event, **receiver.model_dump()))
+
     def notify(self, booking: Booking, *, url: str, event: str, key: str, secret: str) -> None:
-        """Send XCover's own webhook about a booking."""
-        date = format_datetime(datetime.now(UTC), usegmt=True)
+        """Send XCover's own webhook about a booking, dated by the insurer's clock."""
+        date = format_datetime(self._state.now(), usegmt=True)
         headers = {
             "Date": date,
             "X-Api-Key": key,

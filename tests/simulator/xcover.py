@@ -14,6 +14,7 @@ from tests.simulator.pipeline import KEY_HEADER, serve
 from tests.simulator.records import Booking
 from tests.simulator.signatures import NO_ACCESS, SignatureError, verify
 from tests.simulator.state import State
+from tests.simulator.webhooks import Sender
 
 NO_PACKAGE = Answer(404, {"type": "api_error", "message": "Quote package does not exist"})
 BOOKING_PATH = "/partners/<partner>/bookings/<booking_id>"
@@ -21,7 +22,7 @@ CONFIRM_PATH = f"{BOOKING_PATH}/confirm_cancellation/<offer_id>"
 WITHOUT_SLASH = ("get_without_slash", "confirm_without_slash")
 
 
-def blueprint(state: State, prefix: str) -> Blueprint:
+def blueprint(state: State, sender: Sender, prefix: str) -> Blueprint:
     routes = Blueprint("xcover", __name__, url_prefix=prefix.rstrip("/"))
 
     @routes.before_request
@@ -32,7 +33,7 @@ def blueprint(state: State, prefix: str) -> Blueprint:
         return send(refusal.with_headers(RATE_LIMIT_HEADERS)) if refusal else None
 
     _add_redirects(routes)
-    _add_endpoints(routes, state)
+    _add_endpoints(routes, state, sender)
     return routes
 
 
@@ -48,7 +49,7 @@ def _add_redirects(routes: Blueprint) -> None:
         return redirect(f"{request.path}/", 301)
 
 
-def _add_endpoints(routes: Blueprint, state: State) -> None:
+def _add_endpoints(routes: Blueprint, state: State, sender: Sender) -> None:
     @routes.get(f"{BOOKING_PATH}/")
     def get_booking(partner: str, booking_id: str) -> Response:
         def act() -> Answer:
@@ -62,7 +63,10 @@ def _add_endpoints(routes: Blueprint, state: State) -> None:
         def act() -> Answer:
             body = _json()
             with state.lock:
-                return cancellations.cancel(state, _find(state, booking_id), body, _key())
+                answer = cancellations.cancel(state, _find(state, booking_id), body, _key())
+                if not _asks_for_preview():
+                    sender.tell_of_booking(_find(state, booking_id))
+                return answer
 
         return _serve(state, "preview" if _asks_for_preview() else "cancel", booking_id, act)
 
@@ -71,7 +75,9 @@ def _add_endpoints(routes: Blueprint, state: State) -> None:
         def act() -> Answer:
             body = _json()
             with state.lock:
-                return cancellations.confirm(state, _find(state, booking_id), offer_id, body, _key())
+                answer = cancellations.confirm(state, _find(state, booking_id), offer_id, body, _key())
+                sender.tell_of_booking(_find(state, booking_id))
+                return answer
 
         return _serve(state, "confirm", booking_id, act)
 

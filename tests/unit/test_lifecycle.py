@@ -158,6 +158,7 @@ def test_every_step_has_a_task_of_its_own_that_a_worker_knows(step: Step) -> Non
         (TaskName.CANCEL, "cancellation.cancel"),
         (TaskName.CLAIM, "claim.submit"),
         (TaskName.HANDLE_WEBHOOK, "webhook.handle"),
+        (TaskName.POLL_CLAIM, "claim.poll"),
         (TaskName.REQUEST, "cancellations.request"),
         (TaskName.REPORT_REFUND, "cancellations.report_refund"),
         (TaskName.ABORT, "cancellations.abort"),

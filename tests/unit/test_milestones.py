@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.milestones import CLAIM_CLOSED_UNPAID, CLAIM_PAID, PREMIUM_REFUND, reached
+from shared.milestones import (
+    CLAIM_CLOSED_UNPAID,
+    CLAIM_PAID,
+    DOCUMENTED_CATEGORIES,
+    PREMIUM_REFUND,
+    is_deletion,
+    reached,
+    unknown_word,
+)
 
 REFUND, PAID, CLOSED = (PREMIUM_REFUND,), (CLAIM_PAID,), (CLAIM_CLOSED_UNPAID,)
 
@@ -109,3 +117,36 @@ def test_a_word_in_another_script_stands_only_for_itself(word: str) -> None:
 @given(st.lists(st.none() | st.text()))
 def test_whatever_is_said_the_answer_is_a_tuple_of_our_milestones(words: list[str | None]) -> None:
     assert set(reached(words, already={})) <= {PREMIUM_REFUND, CLAIM_PAID, CLAIM_CLOSED_UNPAID}
+
+
+@pytest.mark.parametrize(
+    ("category", "name", "label", "unknown"),
+    [
+        *[(category, None, None, None) for category in DOCUMENTED_CATEGORIES],
+        ("UNDER_REVIEW", "fraud_over", None, None),
+        ("Premium Refund", None, None, None),
+        ("Reopened", "premium_refund", "Premium Refund", "Reopened"),
+        (None, "premium_refund", "Vorgang 7", None),
+        (None, "fraud_over", "Fraud check over", "fraud_over"),
+        (None, None, "Reopened", "Reopened"),
+        (None, None, None, None),
+        ("", "", "", None),
+        ("?!", None, None, "?!"),
+    ],
+)
+def test_a_status_is_unknown_when_neither_the_documentation_nor_a_milestone_names_it(
+    category: str | None, name: str | None, label: str | None, unknown: str | None
+) -> None:
+    assert unknown_word(category, name, label) == unknown
+
+
+def test_a_status_that_the_deployment_maps_is_known() -> None:
+    mapping = {"claim_paid": ["Utbetald"]}
+
+    assert unknown_word("utbetald", None, None, mapping=mapping) is None
+    assert unknown_word("Claim Paid", None, None, mapping=mapping) == "Claim Paid"
+
+
+@pytest.mark.parametrize(("event", "deletes"), [("claim.deleted", True), ("Claim_Deleted", True), ("claim.x", False)])
+def test_a_deletion_is_told_by_the_events_name(event: str, deletes: bool) -> None:
+    assert is_deletion(event) is deletes
