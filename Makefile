@@ -8,7 +8,7 @@ LINKED := $(VENV)/.linked
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test chaos flood hostile bench coverage lint docs migrations lock previous-release clean
+.PHONY: help demo up test chaos flood hostile storm bench coverage lint docs migrations lock previous-release clean
 .SUFFIXES:
 
 help: ## show this list
@@ -32,6 +32,9 @@ flood: $(LINKED) # 20,000 waiting jobs and one slow worker: how many messages th
 
 hostile: $(LINKED) # a million hostile requests to the gateway; REQUESTS=… for another number
 	@$(BIN)/python -m tests.hostile
+
+storm: $(LINKED) # 100,000 verified events, repeated, reordered, early; EVENTS=… for another number
+	@$(BIN)/python -m tests.storm
 
 bench: $(LINKED) ## how fast it is, beside others in the same run: taking webhooks
 	@$(BIN)/python -m bench.webhooks
@@ -63,7 +66,7 @@ previous-release: # the release before the newest migration, for the tests of de
 	@git archive --format=tar.gz --output=tests/deploys/previous.tar.gz $(REV) shared workers webhook_gateway pyproject.toml
 
 clean: ## remove what make has made: the virtual environment, caches, logs and reports
-	@rm -rf $(VENV) .cache .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis var/demo var/chaos var/bench var/hostile.json
+	@rm -rf $(VENV) .cache .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis var/demo var/chaos var/bench var/hostile.json var/storm
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The package itself, so that its commands are there; it changes only with pyproject.toml.

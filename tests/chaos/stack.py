@@ -31,6 +31,8 @@ class Stack:
     """Logs and reports."""
     gateway: str
     token: str
+    webhook_key: str
+    """The configured key that XClaim's webhooks are signed with, or with keys derived from it."""
     postgresql: EmbeddedPostgresql
     redis: EmbeddedRedis
     insurer: SimulatorControl
@@ -38,15 +40,17 @@ class Stack:
 
 
 @contextmanager
-def running(plan: Plan) -> Iterator[Stack]:
-    """Start everything; stop everything. The folder with the logs stays."""
-    home = ROOT / "var" / "chaos"
+def running(plan: Plan, *, name: str = "chaos") -> Iterator[Stack]:
+    """Start everything; stop everything. The folder with the logs stays, below the run's name."""
+    home = ROOT / "var" / name
     home.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=home))
-    web, insurer, token = free_port(), free_port(), secrets.token_urlsafe(18)
+    web, insurer = free_port(), free_port()
+    token, webhook_key = secrets.token_urlsafe(18), secrets.token_urlsafe(24)
     with EmbeddedPostgresql() as postgresql, EmbeddedRedis() as redis:
         environment = {
             **_settings(f"http://127.0.0.1:{insurer}", f"http://127.0.0.1:{web}"),
+            "XCLAIM_WEBHOOK_KEYS": webhook_key,
             "READ_BACK_AFTER": f"{plan.read_back_after}s",
             "DATABASE_URL": postgresql.url,
             "REDIS_URL": redis.url,
@@ -69,6 +73,7 @@ def running(plan: Plan) -> Iterator[Stack]:
                 folder=folder,
                 gateway=f"http://127.0.0.1:{web}",
                 token=token,
+                webhook_key=webhook_key,
                 postgresql=postgresql,
                 redis=redis,
                 insurer=control,
@@ -90,7 +95,6 @@ def _settings(insurer: str, gateway: str) -> dict[str, str]:
         "XCLAIM_PASSWORD": credentials.XCLAIM_PASSWORD,
         "XCLAIM_CLAIM_TYPE_ID": credentials.CLAIM_TYPE_ID,
         "XCLAIM_CLAIMS_BY_BOOKING_PATH": "partners/{partner}/bookings/{booking_id}/claims",
-        "XCLAIM_WEBHOOK_KEYS": secrets.token_urlsafe(24),
         "REFUND_URL": f"{insurer}/partner/refunds",  # the simulator plays the partner's endpoint too
         "REFUND_SECRET": credentials.REFUND_SECRET,
         "PUBLIC_URL": gateway,
