@@ -198,8 +198,8 @@ def apply_answer(
     if row.fetched_at is None or asked_at >= row.fetched_at:
         row.claim_id = said.id or row.claim_id
         row.reference = said.reference or row.reference
+        row.status_name = said.status_name or (row.status_name if said.category in {None, row.status} else None)
         row.status = said.category or row.status
-        row.status_name = said.status_name or row.status_name
         row.is_processed = row.is_processed or said.is_processed
         row.fetched_at = asked_at
     reached = _latch(tx, row, [said.category, said.status_name, said.status_label], mapping)
@@ -218,8 +218,8 @@ def apply_event(
     row = _locked(tx, claim_row_id)
     before = _told(row)
     if sets_status and event.category:
+        row.status_name = event.status_name or (row.status_name if event.category == row.status else None)
         row.status = event.category
-        row.status_name = event.status_name or row.status_name
     words = [event.event, event.category, event.status_name, event.status_label]
     return _news(row, before, _latch(tx, row, words, mapping))
 

@@ -31,8 +31,8 @@ LOOKED_THROUGH = 50_000
 """Deliveries per page where no index answers: a tenth of a second."""
 CLOCKS_APART = timedelta(hours=1)
 """Ids are dated by the host that made them, arrivals by the database: far more than two clocks ever differ."""
-FIRST_YEAR, LAST_YEAR = 1970, 9998
-"""Between these, moving a time by hours or zones leaves it a time."""
+FIRST_YEAR, LAST_YEAR = 1972, 9996
+"""Leap years, before and after everything. Between them, moving a time by hours or zones leaves it a time."""
 WAITING = "waiting"
 """The outcome of what is not handled yet."""
 
@@ -50,9 +50,9 @@ def _instant(value: object) -> object:
         read = datetime.fromisoformat(value.upper()) if isinstance(value, str) and _TIME.fullmatch(value) else None
     except ValueError:
         read = None
-    if read is None or not FIRST_YEAR <= read.year <= LAST_YEAR:
+    if read is None:
         raise ValueError("must be a time by RFC 3339 with its zone, such as 2026-01-31T00:00:00Z")
-    return read.astimezone(UTC)
+    return read.replace(year=min(max(read.year, FIRST_YEAR), LAST_YEAR)).astimezone(UTC)
 
 
 Instant = Annotated[

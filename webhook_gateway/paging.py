@@ -1,6 +1,5 @@
 """What every list has in common: its limit, its opaque cursor, and how query parameters are read."""
 
-import binascii
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 from shared.problems import Problem
 
 MOST = 200
-_ID_BYTES = 16
+_CURSOR = r"^[A-Za-z0-9_-]{21}[AQgw]$"
+"""Sixteen bytes in base64 without padding: the last letter holds two bits."""
 
 _Query = TypeVar("_Query", bound=BaseModel)
 
@@ -40,13 +40,9 @@ def cursor_at(row_id: UUID) -> str:
 
 def id_at(cursor: str) -> UUID | None:
     """Return the row with which the page before ended, or None when this is no cursor."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]{22}", cursor):
+    if not re.fullmatch(_CURSOR, cursor):
         return None
-    try:
-        found = urlsafe_b64decode(cursor + "==")
-    except binascii.Error:
-        return None
-    return UUID(bytes=found) if len(found) == _ID_BYTES else None
+    return UUID(bytes=urlsafe_b64decode(cursor + "=="))
 
 
 def _limit(value: object) -> object:
@@ -67,5 +63,9 @@ def _complaint(item: dict[str, Any]) -> dict[str, str]:
     return {"parameter": ".".join(str(part) for part in item["loc"]), "problem": message}
 
 
-Limit = Annotated[int, BeforeValidator(_limit), Field(ge=1, le=MOST)]
-Cursor = Annotated[str | None, AfterValidator(_cursor), Field(description="`next_cursor` of the page before")]
+Limit = Annotated[int, Field(ge=1, le=MOST), BeforeValidator(_limit)]
+Cursor = Annotated[
+    str | None,
+    AfterValidator(_cursor),
+    Field(description="`next_cursor` of the page before", json_schema_extra={"pattern": _CURSOR}),
+]

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from shared import webhook_replays
 from shared.cancellation_request import invalid
@@ -20,13 +20,24 @@ _NOTE = (
     "events themselves tell; what XClaim says then may reach more."
 )
 
+_ONE_OF_THEM: list[JsonValue] = [
+    {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in Selection.model_fields
+]
+
+
+def _whole(value: object) -> object:
+    """Take 57.0 for 57, as JSON does."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
 
 class ReplayBody(Selection):
     """Which webhooks are handled again: at least one filter, and a dry run unless it says otherwise."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, json_schema_extra={"anyOf": _ONE_OF_THEM})
 
-    limit: Annotated[int, Field(ge=1, le=MOST, description="At most so many, the newest first")] = 1000
+    limit: Annotated[
+        int, Field(ge=1, le=MOST, description="At most so many, the newest first"), BeforeValidator(_whole)
+    ] = 1000
     cursor: paging.Cursor = None
     dry_run: Annotated[bool, Field(description="true: only tell what would change")] = True
 

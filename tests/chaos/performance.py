@@ -50,7 +50,7 @@ def main() -> int:
     """Run as the environment says; return 0 only if nothing was lost, doubled or stuck."""
     out = Console(width=None if sys.stdout.isatty() else 200)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        signal.signal(number, interrupt)
     try:
         plan = plans.read()
         figures, path = conduct(plan, out)
@@ -178,7 +178,8 @@ def _telling(out: Console, run: Run, begun: float) -> Iterator[None]:
         thread.join()
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Take a signal as a Ctrl-C, once: then everything is shut down."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not stop the stopping
     raise KeyboardInterrupt

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import resource
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,31 +105,34 @@ def _lines(report: Report) -> list[tuple[str, str]]:
     used = f"{machine['cpu_seconds']} s of {machine['cores']} cores, load {machine['load_1min']}"
     return [
         ("accepted", f"{report['accepted']} of {report['asked']}; {report['requests_repeated']} requests repeated"),
-        ("ended", _counts(report["ended"])),
-        ("needs review", _counts(report["reviews"]) or "none"),
+        ("ended", counts(report["ended"])),
+        ("needs review", counts(report["reviews"]) or "none"),
         ("lost", str(len(report["lost"]))),
         ("effects doubled", f"{len(report['doubled'])} of {report['effects']} at the insurer and the partner"),
         ("stuck", f"{len(report['stuck'])}, {report['settled_after']} s after the last fault"),
         ("wrong", f"{len(report['wrong'])}: completed without its effects, confirmed before the refund, unexplained"),
         ("unknown claims", f"{claims['read_back']} read back: {settled}; {len(report['hasty_claims'])} guessed"),
-        ("recovery", f"{_times(recovery['undisturbed'])}; with other faults meanwhile {_times(recovery['disturbed'])}"),
-        ("after FLUSHALL", f"{flush['wiped']} messages wiped: {_times(flush)}"),
+        ("recovery", f"{times(recovery['undisturbed'])}; with other faults meanwhile {times(recovery['disturbed'])}"),
+        ("after FLUSHALL", f"{flush['wiped']} messages wiped: {times(flush)}"),
         ("messages per job", f"{messages['per_job']} for {messages['steps_per_job']} steps; webhooks and sweeps aside"),
         ("deployments", f"{stopped}, steps left half-done {deployments['left_leased']}"),
-        ("faults", _counts(report["faults"])),
-        ("at the insurer", _counts(report["insurer_faults"])),
-        ("restarts", _counts(report["restarts"])),
-        ("noticed", _counts(report["logged"])),
+        ("faults", counts(report["faults"])),
+        ("at the insurer", counts(report["insurer_faults"])),
+        ("restarts", counts(report["restarts"])),
+        ("noticed", counts(report["logged"])),
         ("run", f"{keys}; {used}"),
     ]
 
 
-def _counts(counts: dict[str, int]) -> str:
-    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+def counts(counted: Mapping[str, float]) -> str:
+    """Return what was counted as a line, the most frequent first."""
+    ordered = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
     return " · ".join(f"{name.replace('_', ' ')} {count}" for name, count in ordered)
 
 
-def _times(times: Report) -> str:
-    if not times["count"]:
+def times(spread_of: Report) -> str:
+    """Return times in seconds, as `spread` describes them, as a line."""
+    if not spread_of["count"]:
         return "none measured"
-    return f"p50 {times['p50']} s, p99 {times['p99']} s, slowest {times['max']} s (of {times['count']})"
+    p50, p99, slowest = spread_of["p50"], spread_of["p99"], spread_of["max"]
+    return f"p50 {p50} s, p99 {p99} s, slowest {slowest} s (of {spread_of['count']})"

@@ -36,6 +36,7 @@ class Stack:
     postgresql: EmbeddedPostgresql
     redis: EmbeddedRedis
     insurer: SimulatorControl
+    insurer_url: str
     processes: Processes
 
 
@@ -77,6 +78,7 @@ def running(plan: Plan, *, name: str = "chaos") -> Iterator[Stack]:
                 postgresql=postgresql,
                 redis=redis,
                 insurer=control,
+                insurer_url=f"http://127.0.0.1:{insurer}",
                 processes=processes,
             )
     shutil.rmtree(folder / "tmp", ignore_errors=True)

@@ -163,7 +163,7 @@ def test_every_filter_finds_its_own(operations: Operations) -> None:
         ({"claim": "nobody"}, set()),
         ({"claim": "CLM-1", "booking_id": "BBBBB-CCCCC-INS"}, set()),
         ({"cancellation_id": str(claim.cancellation_id)}, {paid, waiting}),
-        ({"cancellation_id": str(uuid4())}, set()),
+        ({"cancellation_id": "01a1ffea-c0c9-71b5-9a27-6ae6a077b5dd"}, set()),
         ({"key_id": SECOND}, {declined}),
         ({"key_id": SECOND, "outcome": "applied"}, set()),
         ({"source": "xclaim", "outcome": "unchanged"}, {declined}),
@@ -257,8 +257,6 @@ def test_a_bookings_hints_and_its_claims_webhooks_come_in_one_order(
         ({"since": "yesterday"}, "since"),
         ({"since": "2026-01-31T00:00:00"}, "since"),
         ({"since": "1767225600"}, "since"),
-        ({"since": "0001-01-01T00:00:00+14:00"}, "since"),
-        ({"until": "9999-12-31T23:59:59Z"}, "until"),
         ({"until": "2026-02-30T00:00:00Z"}, "until"),
         ({"limit": "0"}, "limit"),
         ({"limit": "201"}, "limit"),
@@ -274,7 +272,7 @@ def test_a_wrong_parameter_is_named(operations: Operations, query: dict[str, Any
     assert [error["parameter"] for error in refused["errors"]] == [named]
 
 
-@pytest.mark.parametrize("since", ["1970-01-01T00:00:00Z", "9998-12-31T23:59:59-14:00", "2026-01-31t00:00z"])
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-01-31t00:00z"])
 def test_the_ends_of_time_are_times(operations: Operations, since: str) -> None:
     operations.get(since=since, until=since)
 
@@ -319,8 +317,9 @@ def test_a_list_does_not_read_long_bodies_for_their_name(operations: Operations)
 
 # --- who may -------------------------------------------------------------------------------------------------------
 
+NOBODYS = "01a1ffea-c0c9-71b5-9a27-6ae6a077b5dd"
 ROUTES = [
-    ("GET", ""), ("GET", f"/{uuid4()}"), ("POST", f"/{uuid4()}/replay"), ("POST", "/replay"), ("GET", "/keys"),
+    ("GET", ""), ("GET", f"/{NOBODYS}"), ("POST", f"/{NOBODYS}/replay"), ("POST", "/replay"), ("GET", "/keys"),
     ("GET", "/tallies"),
 ]  # fmt: skip
 

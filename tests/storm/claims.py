@@ -1,4 +1,4 @@
-"""The storm's claims: made at the simulated XClaim by its own rules, and written to our tables as a journey leaves them.
+"""The storm's claims: made at the simulated XClaim by its own rules, written to our tables as a journey leaves them.
 
 A journey each would take longer than the storm. Nothing is judged here.
 """
@@ -96,7 +96,8 @@ def _made(stack: Stack, client: XClaimClient, *, is_awaited: bool) -> Made:
         webhook_key="the-storm-signs-by-itself",
     )
     answer = client.create_claim(body, idempotency_key=token)
-    assert answer.value.id is not None and answer.value.reference is not None
+    assert answer.value.id is not None
+    assert answer.value.reference is not None
     return Made(
         answer=answer,
         claim_id=answer.value.id,
