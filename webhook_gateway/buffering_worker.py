@@ -162,11 +162,14 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._receive, conn))
 
     def _receive(self, conn: _Connection, _client: Any) -> None:
+        arrival = self._arriving.get(conn)
+        if arrival is None:  # expired since the poller told of it: it is a thread's now
+            return
         part = _read(conn.sock)
         if part is None:
             return
         self._held += len(part)
-        if not part or self._arriving[conn].take(part):
+        if not part or arrival.take(part):
             self._hand_over(conn)  # what is there of a request is answered also where no more will come
         elif self._held > MAX_HELD:
             self._expire_oldest()
@@ -196,7 +199,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         self._hand_over(conn)
 
     def _drain(self, conn: _Connection, _client: Any) -> None:
-        if _read(conn.sock) == b"":
+        if conn in self._lingering and _read(conn.sock) == b"":
             self._end(conn)
 
     def _end(self, conn: _Connection) -> None:

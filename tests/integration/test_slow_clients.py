@@ -3,18 +3,22 @@
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
 import httpx
 import pytest
 
 from tests.gateway import WEBHOOK_KEYS
+from tests.integration.conftest import Served
 from tests.integration.test_gateway_webhooks import EVENT, signed
 from webhook_gateway import buffering_worker
 from webhook_gateway.bodies import MAX_BYTES
 
 MANY = 100
 """Clients: the gateway has eight threads."""
+CROWD = 40
+"""Clients for a gateway with room for ten."""
+ROUNDS = 10
 SOON = 5.0
 """Seconds: a bound on what would be for ever, or for as long as a client likes."""
 HEAD = b"POST /webhooks/xclaim HTTP/1.1\r\nHost: x\r\n"
@@ -59,6 +63,20 @@ def test_others_are_served_while_many_clients_do_not_end_what_they_began(
 
     for _ in range(5):
         assert take_a_webhook(gunicorn).status_code == 200
+
+
+def test_those_who_drip_give_way_when_there_is_no_more_room(crowded: Served, clients: ExitStack) -> None:
+    """Also in the very moment in which more of them has come: the process goes on, and takes a webhook."""
+    before = crowded.workers()
+    for _ in range(ROUNDS):
+        dripping = [connect(clients, crowded.url) for _ in range(CROWD)]
+        for byte in HALF_A_BODY[-20:]:
+            for client in dripping:
+                with suppress(OSError):  # it had to give way
+                    client.send(bytes([byte]))
+        assert take_a_webhook(crowded.url).status_code == 200
+
+    assert crowded.workers() == before
 
 
 def test_a_slow_sender_is_served_when_its_request_is_whole(gunicorn: str, clients: ExitStack) -> None:

@@ -108,6 +108,10 @@ class SimulatorControl:
         """How often chance did what (`do`) to which operation (`on`), webhooks included."""
         return list(self._ask("GET", "/random_faults")["random_faults"])
 
+    def request_counts(self) -> dict[str, int]:
+        """How many requests of each operation came, also when there were more than the list of them keeps."""
+        return dict(self._ask("GET", "/request_counts")["request_counts"])
+
     def requests(
         self, *, booking: str | None = None, operation: str | None = None, method: str | None = None
     ) -> list[dict[str, Any]]:

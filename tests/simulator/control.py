@@ -140,6 +140,11 @@ def _add_records(routes: Blueprint, state: State) -> None:
             thrown = [{"on": on, "do": do, "times": times} for (on, do), times in state.dice.thrown.items()]
         return jsonify(random_faults=thrown)
 
+    @routes.get("/request_counts")
+    def request_counts() -> Response:
+        with state.lock:
+            return jsonify(request_counts=state.dice.counts())
+
     @routes.get("/requests")
     def requests() -> Response:
         with state.lock:

@@ -64,6 +64,13 @@ class Dice:
         self._came[booking_id, on] += 1
         return self._came[booking_id, on]
 
+    def counts(self) -> dict[str, int]:
+        """Return how many requests of each kind came, over all bookings."""
+        counted: Counter[str] = Counter()
+        for (_, on), times in self._came.items():
+            counted[on] += times
+        return dict(counted)
+
     def throw(self, wanted: RandomFaults | None, booking_id: str, on: str, nth: int) -> Fault | None:
         choices = wanted.choices(on) if wanted else []
         if wanted is None or not choices or self._hit[booking_id, on] >= wanted.limit:

@@ -15,6 +15,8 @@ REORDERED = 0.10
 """Of all that is sent: told after what happened next."""
 EARLY = 0.05
 """Of all that is sent: before our row for the claim exists."""
+MANY = 10_000
+"""Events from which a run is about more than whether it holds: starting a process takes as long as a hundred events."""
 WAITING = 40
 """One claim in so many belongs to a cancellation that waits for its Premium Refund."""
 
@@ -54,6 +56,7 @@ def make(*, events: int, seed: int) -> Plan:
 
 
 def stack(plan: Plan) -> chaos.Plan:
-    """Return what the processes are started with: an insurer that answers at once, and all of the machine's cores."""
+    """Return what the processes are started with: an insurer that answers at once, and few processes for few events."""
     made = chaos.make(jobs=plan.claims, minutes=chaos.LONG, seed=plan.seed)
-    return replace(made, key_mode="honoured", latency=0.0, slots=3)
+    gateways, slots = (2, 3) if plan.events >= MANY else (1, 2)
+    return replace(made, key_mode="honoured", latency=0.0, gateways=gateways, slots=slots)

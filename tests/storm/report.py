@@ -39,7 +39,7 @@ def compile_figures(stack: Stack, plan: Plan, storm: Storm, watch: Watch, *, sen
     """Read every figure; `sending` is how many seconds the senders took, pauses included."""
     rows, sent = Rows(stack.postgresql.url), storm.sent
     span = rows.read(SPAN)[0][0] or 0.0
-    fetches = len(stack.insurer.requests(operation="get_claim"))
+    fetches = stack.insurer.request_counts().get("get_claim", 0)
     messages = _messages(stack)
     figures: Figures = {
         "seed": plan.seed,

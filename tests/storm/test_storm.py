@@ -25,4 +25,5 @@ def test_every_claim_ends_at_what_the_insurer_says_and_every_milestone_is_reache
     assert sent["repeated"] >= EVENTS * 0.28
     assert sent["overtaken"] >= EVENTS * 0.08
     assert sent["early"] >= EVENTS * 0.03
+    assert figures["fetches_per_event"] > 0
     assert figures["outcomes"].keys() == {"applied", "unchanged"}

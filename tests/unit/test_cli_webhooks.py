@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import click.testing
 import pytest
@@ -11,6 +10,8 @@ import pytest
 from tests.gateway import OPERATOR
 from tests.integration.test_webhook_operations import FIRST, SECOND, Operations
 from tests.terminal import Terminal, on_a_file
+
+NOBODYS = "01a1ffea-c0c9-71b5-9a27-6ae6a077b5dd"
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_list_says_where_the_next_page_begins(terminal: Terminal, operations: Op
         ("--claim", "CLM-1", True),
         ("--claim", "CLM-2", False),
         ("--cancellation", "", True),
-        ("--cancellation", str(uuid4()), False),
+        ("--cancellation", NOBODYS, False),
         ("--key-id", FIRST, True),
         ("--key-id", SECOND, False),
         ("--since", "2020-01-01T00:00:00Z", True),
@@ -169,7 +170,7 @@ def test_json_is_the_services_answer_and_nothing_else(terminal: Terminal, operat
         ("show",),
         ("replay",),
         ("replay", "--yes"),
-        ("replay", str(uuid4()), "--source", "xclaim"),
+        ("replay", NOBODYS, "--source", "xclaim"),
         ("replay", "--source", "xclaim", "--dry-run", "--yes"),
         ("replay", "--source", "xclaim", "--limit", "10001"),
     ],
@@ -178,9 +179,7 @@ def test_wrong_usage_exits_2(terminal: Terminal, arguments: tuple[str, ...]) -> 
     assert run(terminal, *arguments).exit_code == 2
 
 
-@pytest.mark.parametrize(
-    "arguments", [("show", str(uuid4())), ("replay", str(uuid4())), ("list", "--since", "yesterday")]
-)
+@pytest.mark.parametrize("arguments", [("show", NOBODYS), ("replay", NOBODYS), ("list", "--since", "yesterday")])
 def test_what_the_service_refuses_exits_1_and_says_why(terminal: Terminal, arguments: tuple[str, ...]) -> None:
     result = run(terminal, *arguments)
 
