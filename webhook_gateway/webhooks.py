@@ -70,18 +70,15 @@ def _take(keys: Mapping[str, str], *, token: str | None) -> Response:
         _refuse("not_verified", "no key matches")
     verified_by = list(keys)[matching]
     try:
-        event = parse_event(raw)
+        parse_event(raw)
     except NotAClaimEvent as error:
         current.tally().count(source=SOURCE, verdict="not_understood", key_id=verified_by)
         log.warning("webhook_not_understood", source=SOURCE, why=str(error))
         raise Problem("webhook-not-understood", "The body is signed, but it is not a claim event.") from error
-    delivery_id, is_new = webhook_events.store(
+    _, is_new = webhook_events.store(
         current.database(), raw, source=SOURCE, token=token, key_id=verified_by, headers=kept_headers()
     )
     current.tally().count(source=SOURCE, verdict="stored" if is_new else "repeat", key_id=verified_by)
-    log.debug(
-        "webhook_recorded", source=SOURCE, delivery_id=str(delivery_id), claim_event=event.event, is_repeat=not is_new
-    )
     return Response(_EMPTY, content_type="application/json")
 
 
