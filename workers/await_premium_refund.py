@@ -71,6 +71,7 @@ def _settle(
             )  # fmt: skip
             row = news.claim
             claim_news.note_missed(tx, news)
+            claim_news.note_milestones(tx, held, news)
         except claims.NotOurClaim as error:
             detail = f"{error}; nothing was taken from it."
             cancellations.park(tx, held, "claim-duplicated", detail, evidence=dict(answer.evidence))

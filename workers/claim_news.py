@@ -96,20 +96,26 @@ def note_missed(tx: Transaction, news: News) -> None:
     tx.log(MISSED, level=logging.WARNING, cancellation_id=str(row.id), claim=_name(claim), **details)
 
 
+def note_milestones(tx: Transaction, row: Cancellation, news: News, event: xclaim.ClaimEvent | None = None) -> None:
+    """Write the milestones that were newly reached in the timeline; nothing where there are none."""
+    if not news.reached:
+        return
+    told_by = None if event is None else event.event
+    details = {"milestones": list(news.reached), "event": told_by, "status": news.claim.status}
+    transitions.note(tx, row, "claim_milestone", actor="xclaim", reason=_reached(news), details=details)
+
+
+def _reached(news: News) -> str:
+    return f"claim {news.claim.reference}: {', '.join(news.reached)}"
+
+
 def _tell_journey(tx: Transaction, row: Cancellation, news: News, event: xclaim.ClaimEvent | None) -> bool:
     """Wake the cancellation that waits for this claim, or stop it when the claim was closed before the confirm.
 
     Return whether it did.
     """
     claim, reached = news.claim, news.reached
-    said = f"claim {claim.reference}: {', '.join(reached)}"
-    if reached:
-        details = {
-            "milestones": list(reached),
-            "event": None if event is None else event.event,
-            "status": claim.status,
-        }
-        transitions.note(tx, row, "claim_milestone", actor="xclaim", reason=said, details=details)
+    note_milestones(tx, row, news, event)
     if not claims.is_current(tx.session, claim):
         return False  # an operator has had the policy claimed anew: this one decides nothing any more
     is_named = bool(claim.claim_id or claim.reference)
@@ -118,7 +124,7 @@ def _tell_journey(tx: Transaction, row: Cancellation, news: News, event: xclaim.
         reason = "XClaim showed something new" if event is None else f"XClaim sent {event.event}"
         cancellations.hurry(tx, row, reason)
     elif row.status == Status.AWAITING_PREMIUM_REFUND and reached:
-        cancellations.hurry(tx, row, said)
+        cancellations.hurry(tx, row, _reached(news))
     elif (
         milestones.CLAIM_CLOSED_UNPAID in reached
         and row.status == Status.AWAITING_REFUND

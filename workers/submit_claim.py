@@ -19,7 +19,7 @@ from shared.models import Call, Cancellation, Claim
 from shared.xclaim import claims as xclaim
 from shared.xclaim import wire
 from shared.xclaim.signature import derive_key, key_id
-from workers import settling
+from workers import claim_news, settling
 from workers.app import app
 from workers.attempt import keeping, one_try, stop_if_lost
 from workers.runtime import runtime
@@ -114,7 +114,7 @@ def _take(
     """Store what XClaim says of our claim, and finish the step once it is processed."""
     details = {"answer": dict(answer.evidence)}
     try:
-        row = claims.apply_answer(
+        news = claims.apply_answer(
             tx,
             claim.id,
             answer.value,
@@ -122,10 +122,12 @@ def _take(
             insurer_time=answer.insurer_time,
             is_answer_to_create=is_answer_to_create,
             mapping=runtime().settings.claim_milestones,
-        ).claim
+        )
     except claims.NotOurClaim as error:
         cancellations.park(tx, held, "claim-duplicated", f"{error}; nothing was taken from it.", evidence=details)
         return
+    row = news.claim
+    claim_news.note_milestones(tx, held, news)
     if answer.value.failure_reason:
         detail = f"XClaim could not process claim {row.reference}: {answer.value.failure_reason}."
         cancellations.park(tx, held, "claim-failed", detail, evidence=details)

@@ -162,6 +162,8 @@ def test_a_claim_that_is_declined_before_the_confirm_is_not_confirmed(world: Wor
     assert world.row(row_id).status == "needs_review"
     assert (world.row(row_id).problem or {})["type"].endswith("claim-closed-unpaid")
     assert world.effects("confirm", booking) == []
+    told = [line for line in world.timeline(row_id) if line.event == "claim_milestone"]
+    assert [line.details["milestones"] for line in told] == [["claim_closed_unpaid"]]
 
 
 def test_a_refused_claim_after_the_confirm_needs_review(world: World) -> None:

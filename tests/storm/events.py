@@ -124,7 +124,7 @@ def _told(chance: random.Random, states: Sequence[State]) -> list[Action]:
     """Let each state happen and be told; of some pairs the later one is told first."""
     actions: list[Action] = []
     overtaken = REORDERED / (1 - REPEATED)  # of what happens, which is less than what is sent
-    number, pairs = 0, overtaken / (1 - overtaken)  # a pair takes two places
+    number, pairs = 0, overtaken / (1 - overtaken) * 1.1  # a pair takes two places, and the last state has no next
     while number < len(states):
         pair = states[number : number + 2 if chance.random() < pairs else number + 1]
         actions += [Happen(state=state) for state in pair]

@@ -17,7 +17,7 @@ FROM claims c JOIN cancellations x ON x.id = c.cancellation_id
 LINES = """
 SELECT c.claim_id, t.event, t.details -> 'milestones'
 FROM transitions t JOIN claims c ON c.cancellation_id = t.cancellation_id
-WHERE t.event IN ('claim_milestone', 'webhook_missed', 'claim_category_unknown')
+WHERE t.event IN ('claim_milestone', 'claim_category_unknown')
 """
 UNANSWERED = "SELECT count(*) FROM webhook_deliveries WHERE outcome IS NULL OR handled_at IS NULL"
 STRANGE = """
@@ -109,12 +109,10 @@ def _milestones(tale: Tale, row: Ours) -> Iterator[str]:
 
 
 def _lines(tale: Tale, row: Ours, lines: Mapping[str, Counter[tuple[str, str]]]) -> Iterator[str]:
-    """Each milestone has one line. Where a journey waits, its own reading may have found it first, as missed."""
+    """Each milestone has one line, whoever found it."""
     written = lines.get(tale.made.claim_id, Counter())
     for milestone in {PREMIUM_REFUND, CLAIM_PAID, CLAIM_CLOSED_UNPAID}:
         times = written["claim_milestone", milestone]
-        if tale.made.is_awaited and times == 0:
-            times = written["webhook_missed", milestone]
         if times != (milestone in row.milestones):
             yield f"has {times} lines of {milestone}, which it {'has' if milestone in row.milestones else 'lacks'}"
     alarms = written["claim_category_unknown", ""]
