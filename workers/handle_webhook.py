@@ -88,7 +88,7 @@ def _ask_and_take(
     answer = _ask(claim.reference or event.reference, claim.claim_id or event.claim_id)
     with runtime().database.transaction() as tx:
         if answer is not None:
-            verdict, outcome = _take_answer(tx, claim, event, answer, asked_at=asked_at)
+            verdict, outcome = _take_answer(tx, claim, event, answer, is_taken=is_ours, asked_at=asked_at)
         elif is_ours:
             taken = claim_news.take_event(tx, claim, event, sets_status=True)
             verdict = f"{taken.claim.status} as the event says"
@@ -142,15 +142,21 @@ def _ask(reference: str | None, claim_id: str | None) -> Answer[xclaim.Claim] | 
 
 
 def _take_answer(
-    tx: Transaction, claim: Claim, event: xclaim.ClaimEvent, answer: Answer[xclaim.Claim], *, asked_at: datetime
+    tx: Transaction,
+    claim: Claim,
+    event: xclaim.ClaimEvent,
+    answer: Answer[xclaim.Claim],
+    *,
+    is_taken: bool,
+    asked_at: datetime,
 ) -> tuple[str, str]:
-    """Return the verdict, and the outcome in one word."""
+    """Return the verdict, and the outcome in one word; `is_taken` says that the event itself was applied before."""
     try:
         taken = claim_news.take_answer(tx, claim, answer, asked_at=asked_at, event=event)
     except claims.NotOurClaim as error:
         return f"ignored: {error}", "ignored"
     row, has_effect = taken.claim, taken.has_effect
-    if claims.names(event, row):  # by what the answer has just told, perhaps
+    if not is_taken and claims.names(event, row):  # the answer has just told that it does
         has_effect = claim_news.take_event(tx, claim, event).has_effect or has_effect
     reached = ", ".join(row.milestones) or "none"
     return f"{row.status} as XClaim says; milestones: {reached}", "applied" if has_effect else "unchanged"
