@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -61,7 +62,7 @@ class Stack:
 
     def shut_out_of_database(self) -> None:
         """Have the database refuse and end every connection of the processes, as one that goes down does."""
-        name = self.database_url.rsplit("/", 1)[1].partition("?")[0]
+        name = urlsplit(self.database_url).path.strip("/")
         with psycopg.connect(self.server_url, autocommit=True) as connection:
             connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'.encode())
             connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
