@@ -60,6 +60,8 @@ def ring(tx: Transaction, *, at_most: int) -> Sequence[UUID]:
         .with_for_update(skip_locked=True, of=Claim)
     )
     ids = tx.session.scalars(due).all()
+    if not ids:
+        return []
     rung = update(Claim).where(Claim.id.in_(ids)).values(next_poll_at=now_plus(RUNG_FOR)).returning(Claim.id)
     return tx.session.scalars(rung, execution_options={"synchronize_session": False}).all()
 

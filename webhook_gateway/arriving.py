@@ -13,6 +13,7 @@ MAX_CHUNK_LINE = 1_024
 _CRLF = b"\r\n"
 _BLANK_LINE = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
+_EXPECTS = re.compile(rb"\r\nexpect[ \t]*:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
 _CODING = re.compile(rb"\r\ntransfer-encoding[ \t]*:([^\r\n]*)", re.IGNORECASE)
 
 
@@ -23,6 +24,8 @@ class Arrival:
     until: float = 0.0
     """When it is no longer waited for; the server's business."""
     received: bytearray = field(default_factory=bytearray)
+    expects_continue: bool = False
+    """Its sender waits to be told to go on (RFC 9110, 10.1.1)."""
     _needed: int | None = None
     """How many bytes make the request, once its head tells."""
     _next_chunk: int | None = None
@@ -45,11 +48,12 @@ class Arrival:
     def _read_head(self, end: int) -> None:
         self._head_is_read = True
         head = bytes(self.received[:end])
+        self.expects_continue = b" HTTP/1.1\r\n" in head and _EXPECTS.search(head) is not None
         coding, lengths = _CODING.search(head), _LENGTH.findall(head)
         if coding is not None:
             self._next_chunk = end if b"chunked" in coding[1].lower() else None
         elif lengths:
-            self._needed = end + min(int(lengths[0]), MAX_BYTES + 1)
+            self._needed = end + int(lengths[0]) if int(lengths[0]) <= MAX_BYTES else end
 
     def _is_at_last_chunk(self) -> bool:
         at = self._next_chunk or 0

@@ -159,6 +159,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         self._arriving[conn] = arrival
         self._held += len(arrival.received)
         conn.sock.settimeout(0)
+        _encourage(conn, arrival)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._receive, conn))
 
     def _receive(self, conn: _Connection, _client: Any) -> None:
@@ -171,7 +172,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         self._held += len(part)
         if not part or arrival.take(part):
             self._hand_over(conn)  # what is there of a request is answered also where no more will come
-        elif self._held > MAX_HELD:
+            return
+        _encourage(conn, arrival)
+        if self._held > MAX_HELD:
             self._expire_oldest()
 
     def _hand_over(self, conn: _Connection) -> None:
@@ -212,6 +215,14 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         super()._cap_keepalive(deadline)
         for arrival in self._arriving.values():
             arrival.until = min(arrival.until, deadline)
+
+
+def _encourage(conn: _Connection, arrival: Arrival) -> None:
+    """Tell a sender that waits for it to go on; the thread does so as well, later than the sender may wait for."""
+    if arrival.expects_continue:
+        arrival.expects_continue = False
+        with suppress(OSError):
+            conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def _read(sock: socket.socket) -> bytes | None:

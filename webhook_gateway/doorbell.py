@@ -18,7 +18,7 @@ from shared.db import Message
 FAILED_REST_SECONDS = 1.0
 """After a publish that failed: trying takes time from those whose requests are being answered."""
 CAPACITY = 10_000
-"""Messages that may wait: a minute of the heaviest load measured, and less than 2 MB."""
+"""Messages that may wait: ten seconds of the heaviest load measured, and less than 2 MB."""
 BATCH = 500
 """Messages per publish: one connection is borrowed for all of them."""
 REST_SECONDS = 0.1

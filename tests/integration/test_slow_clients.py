@@ -94,6 +94,23 @@ def test_a_slow_sender_is_served_when_its_request_is_whole(gunicorn: str, client
     assert client.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
 
 
+def test_a_sender_that_asks_before_it_sends_its_body_is_told_to_go_on(gunicorn: str, clients: ExitStack) -> None:
+    signature = signed(EVENT, WEBHOOK_KEYS[0])["headers"]["XClaim-Signature"]
+    head = (
+        HEAD + f"Content-Length: {len(EVENT)}\r\nXClaim-Signature: {signature}\r\nExpect: 100-continue\r\n\r\n".encode()
+    )
+    client = connect(clients, gunicorn)
+    begun = time.monotonic()
+    client.sendall(head)
+    answer = client.makefile("rb")
+
+    assert answer.readline() == b"HTTP/1.1 100 Continue\r\n"
+    assert time.monotonic() - begun < SOON
+    client.sendall(EVENT)
+    statuses = [line for line in iter(answer.readline, b"{}\n") if line.startswith(b"HTTP/1.1")]
+    assert statuses[-1] == b"HTTP/1.1 200 OK\r\n"
+
+
 def test_what_has_not_arrived_in_time_is_refused(gunicorn: str, clients: ExitStack) -> None:
     half, nothing = connect(clients, gunicorn), connect(clients, gunicorn)
     begun = time.monotonic()
