@@ -42,6 +42,10 @@ class _Socket(socket.socket):
         self._until = time.monotonic() + THREAD_SECONDS if flag else 0.0
         self.settimeout(THREAD_SECONDS if flag else 0.0)
 
+    def wait_no_longer(self) -> None:
+        """Let what has not come yet count as too late."""
+        self._until = time.monotonic()
+
     def recv(self, *given: Any) -> bytes:
         """Read what comes before the time is over, however many reads that takes."""
         if self._until:
@@ -115,6 +119,11 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         conn.parser.unreader.unread(conn.received)
         conn.received, conn.data_ready = b"", True
         return super().handle(conn)
+
+    def _keepalive_after(self, conn: _Connection, keepalive: Any) -> bool:
+        """Keep a connection whose request was read to its end: gunicorn would wait in the thread for the rest."""
+        conn.sock.wait_no_longer()
+        return bool(super()._keepalive_after(conn, keepalive))
 
     def finish_request(self, conn: _Connection, fs: Future[Any]) -> None:
         """Keep or close a connection; what a client has sent ahead must arrive whole like everything else."""

@@ -27,6 +27,7 @@ HALF_A_HEAD = b"POST /webhooks/xcl"
 HALF_A_BODY = HEAD + b"Content-Length: 1000\r\n\r\n" + b"x" * 500
 HALF_A_CHUNK = HEAD + b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n" + b"x" * 500
 BETWEEN_CHUNKS = HEAD + b"Transfer-Encoding: chunked\r\n\r\n4\r\n\r\n\r\n\r\n"
+FAR_TOO_LONG = HEAD + b"Content-Length: 99999999\r\n\r\n" + b"x" * 500
 REFUSED = HEAD + b"Content-Length: 0\r\nConnection: close\r\n\r\n"
 NO_HTTP = b"\x16\x03\x01 this is no HTTP\r\n\r\n"
 ONE_AND_A_HALF = HEAD + b"Content-Length: 0\r\n\r\n" + HALF_A_BODY
@@ -52,8 +53,8 @@ def take_a_webhook(url: str) -> httpx.Response:
 
 @pytest.mark.parametrize(
     "begun",
-    [b"", HALF_A_HEAD, HALF_A_BODY, HALF_A_CHUNK, BETWEEN_CHUNKS, REFUSED, NO_HTTP, ONE_AND_A_HALF],
-    ids=["nothing", "head", "body", "chunk", "between chunks", "never closes", "no HTTP", "pipelined"],
+    [b"", HALF_A_HEAD, HALF_A_BODY, HALF_A_CHUNK, BETWEEN_CHUNKS, FAR_TOO_LONG, REFUSED, NO_HTTP, ONE_AND_A_HALF],
+    ids=["nothing", "head", "body", "chunk", "between chunks", "far too long", "never closes", "no HTTP", "pipelined"],
 )
 def test_others_are_served_while_many_clients_do_not_end_what_they_began(
     gunicorn: str, clients: ExitStack, begun: bytes
