@@ -120,8 +120,10 @@ class Transaction:
 class Database:
     """An engine and the two ways to use it. Create it after a fork, not before."""
 
-    def __init__(self, url: str, *, publish: Publish, pool_size: int = 5) -> None:
-        self.engine = _engine(url, pool_size)
+    def __init__(self, url: str, *, publish: Publish, pool_size: int = 5, max_overflow: int = 10) -> None:
+        self.engine = _engine(url, pool_size=pool_size, max_overflow=max_overflow)
+        # One connection that stays apart from the others: what is written on it is committed.
+        self._at_once = _engine(url, pool_size=1, max_overflow=0, isolation_level="AUTOCOMMIT")
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         self._publish = publish
@@ -143,32 +145,32 @@ class Database:
         """Tell whether statements may be PostgreSQL's own."""
         return self.engine.dialect.name == "postgresql"
 
-    def write_at_once(self, statement: str, values: Mapping[str, Any], *, messages: Sequence[Message]) -> Any:
-        """Write by one statement of PostgreSQL's that commits by itself, publish, and return its row as a tuple.
+    def write_at_once(
+        self, statement: str, values: Mapping[str, Any], *, messages: Sequence[Message]
+    ) -> list[tuple[Any, ...]]:
+        """Write by one statement of PostgreSQL's that commits by itself, publish, and return its rows.
 
         A transaction takes three more trips to the server, each as long as the writing. Raises as one does, and then
         nobody may know whether it was done.
         """
         try:
-            row = self._write_by_itself(statement, values)
+            rows = self._write_by_itself(statement, values)
         except self._driver_error as error:
             raise exc.DBAPIError.instance(statement, None, error, self._driver_error, hide_parameters=True) from error
         self._publish(messages)
-        return row
+        return rows
 
-    def _write_by_itself(self, statement: str, values: Mapping[str, Any]) -> Any:
-        pooled = self.engine.raw_connection()
+    def _write_by_itself(self, statement: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        pooled = self._at_once.raw_connection()
         try:
             driver: Any = pooled.driver_connection
-            driver.autocommit = True
-            row = driver.execute(statement, values).fetchone()
-            driver.autocommit = False
+            rows: list[tuple[Any, ...]] = driver.execute(statement, values).fetchall()
         except BaseException as error:
-            pooled.invalidate(error)  # whatever happened: it must not come back to others committing by itself
+            pooled.invalidate(error)
             raise
         finally:
             pooled.close()
-        return row
+        return rows
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -181,6 +183,7 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+        self._at_once.dispose()
 
 
 def clock_lead(session: Session, shown: datetime | None) -> timedelta:
@@ -201,7 +204,7 @@ def insert_or_ignore(
     return session.execute(statement.returning(table.id)).first() is not None
 
 
-def _engine(url: str, pool_size: int) -> Engine:
+def _engine(url: str, **pool: Any) -> Engine:
     if url.startswith("sqlite"):
         connect_args = {"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
         engine = create_engine(url, connect_args=connect_args, hide_parameters=True)
@@ -215,8 +218,7 @@ def _engine(url: str, pool_size: int) -> Engine:
     }
     engine = create_engine(
         url,
-        pool_size=pool_size,
-        max_overflow=10,
+        **pool,
         connect_args=postgresql_args,
         hide_parameters=True,  # an error's text must not carry a customer's data into the log
     )

@@ -74,6 +74,8 @@ def redact_text(text: str) -> str:
 
 def clean_text(text: str, *, limit: int = MAX_TEXT) -> str:
     """Return at most `limit` characters, without NUL and lone surrogates: PostgreSQL takes neither."""
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text  # as nearly all are
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
     return cut.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 

@@ -1,60 +1,18 @@
 """Verified webhooks: recorded before they are answered, handled afterwards, each delivery on its own."""
 
 import hashlib
-import json
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Update, func, or_, select, update
-from sqlalchemy.exc import IntegrityError
 
-from shared import clock
 from shared.cancellations import LEASE_SECONDS
 from shared.columns import new_id
-from shared.db import Database, Transaction, insert_or_ignore, now_plus
+from shared.db import Transaction, insert_or_ignore, now_plus
 from shared.lifecycle import TaskName
 from shared.transitions import MESSAGE_PATIENCE
 from shared.webhook_models import WebhookBody, WebhookDelivery
-
-_STORE = """
-WITH body AS (
-    INSERT INTO webhook_bodies (id, source, digest, raw, received_at)
-    VALUES (%(body_id)s, %(source)s, %(digest)s, %(raw)s, {now}) ON CONFLICT (digest) DO NOTHING RETURNING id
-)
-INSERT INTO webhook_deliveries
-    (id, body_id, token, key_id, headers, received_at, tries, next_attempt_at, rings, ring_after, replays)
-SELECT %(id)s, coalesce((SELECT id FROM body), (SELECT id FROM webhook_bodies WHERE digest = %(digest)s)),
-    %(token)s, %(key_id)s, %(headers)s, {now}, 0, {now}, 0, {now} + make_interval(secs => %(patience)s), 0
-RETURNING body_id
-""".format(now="(statement_timestamp() + make_interval(secs => %(shift)s))")  # noqa: S608 - a text of ours
-"""What `record` does, as one statement: it takes a tenth of the processor's time, and webhooks come in floods."""
-
-
-def store(
-    database: Database, raw: bytes, *, source: str, token: str | None, key_id: str, headers: Mapping[str, Any]
-) -> tuple[UUID, bool]:
-    """Store a verified body and this delivery of it, and ring for it; return (delivery id, body is new)."""
-    delivery_id, body_id = new_id(), new_id()
-    if database.is_postgresql:
-        values = {
-            "id": delivery_id,
-            "body_id": body_id,
-            "source": source,
-            "digest": hashlib.sha256(raw).hexdigest(),
-            "raw": raw,
-            "token": token,
-            "key_id": key_id,
-            "headers": json.dumps(headers),
-            "patience": MESSAGE_PATIENCE,
-            "shift": clock.shift().total_seconds(),
-        }
-        with suppress(IntegrityError):  # the same body was committed meanwhile, too late to be seen: then as below
-            row = database.write_at_once(_STORE, values, messages=[(TaskName.HANDLE_WEBHOOK, delivery_id)])
-            return delivery_id, row[0] == body_id
-    with database.transaction() as tx:
-        return record(tx, raw, source=source, token=token, key_id=key_id, headers=headers)
 
 
 def record(

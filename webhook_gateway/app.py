@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from shared import broker
 from shared.config import WebSettings
 from shared.db import Database
+from shared.webhook_intake import Intake
 from webhook_gateway import (
     auth,
     bodies,
@@ -42,7 +43,10 @@ def create_app(settings: WebSettings, *, database: Database | None = None) -> Fl
         atexit.register(tally.write)
     else:
         tally = Tally(database)
-    current.install(app, current.Services(settings=settings, database=database, tally=tally))
+    services = current.Services(
+        settings=settings, database=database, tally=tally, intake=Intake(database, source=webhooks.SOURCE)
+    )
+    current.install(app, services)
     problems.register(app)
     auth.register(app, settings.api_tokens)
     health.register(app, database)
@@ -57,7 +61,8 @@ def create_app(settings: WebSettings, *, database: Database | None = None) -> Fl
 
 def _configured_database(settings: WebSettings, celery: Celery) -> Database:
     doorbell = Doorbell(partial(broker.publish, celery, is_gathered=True))
-    return Database(settings.database_url.get_secret_value(), publish=doorbell.ring)
+    # Small databases allow twenty connections in all: threads wait for one rather than open one each.
+    return Database(settings.database_url.get_secret_value(), publish=doorbell.ring, max_overflow=0)
 
 
 def _with_safe_headers(response: Response) -> Response:

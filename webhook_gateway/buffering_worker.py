@@ -7,6 +7,7 @@ here.
 """
 
 import errno
+import select
 import selectors
 import socket
 import time
@@ -33,24 +34,68 @@ _AT_ONCE = 64 * 1024
 
 
 class _Socket(socket.socket):
-    """A socket on which blocking has an end."""
+    """A socket that never blocks: a thread's reading and sending wait here, for THREAD_SECONDS at most.
+
+    Whatever asks the kernel gives up the interpreter's lock and must queue for it again, which under load costs more
+    than the asking. So nothing is switched back and forth, and an answer leaves in one piece.
+    """
 
     _until = 0.0
 
-    def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001 - the signature of the standard library
-        """Wait for THREAD_SECONDS at most where gunicorn would wait for ever."""
-        self._until = time.monotonic() + THREAD_SECONDS if flag else 0.0
-        self.settimeout(THREAD_SECONDS if flag else 0.0)
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        super().settimeout(0)
+        self._unsent = bytearray()
 
-    def wait_no_longer(self) -> None:
-        """Let what has not come yet count as too late."""
-        self._until = time.monotonic()
+    def setblocking(self, flag: bool, /) -> None:  # noqa: FBT001 - the signature of the standard library
+        """Begin the time for which a thread may wait, where gunicorn would let it wait for ever; or end it."""
+        self._until = time.monotonic() + THREAD_SECONDS if flag else 0.0
+
+    def settimeout(self, _seconds: float | None, /) -> None:
+        """Change nothing: how long a thread may wait is not the caller's to say."""
+
+    def recv_now(self) -> bytes | None:
+        """Return what has come, nothing where nothing more will, None where it may."""
+        try:
+            return super().recv(_AT_ONCE)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:
+            return b""
 
     def recv(self, *given: Any) -> bytes:
         """Read what comes before the time is over, however many reads that takes."""
-        if self._until:
-            self.settimeout(max(self._until - time.monotonic(), 0.001))
-        return super().recv(*given)
+        while True:
+            try:
+                return super().recv(*given)
+            except BlockingIOError:
+                self._wait(select.POLLIN, until=self._until)
+
+    def sendall(self, data: Any, *_flags: Any) -> None:
+        """Keep it for `flush`, unless it is much."""
+        self._unsent += data
+        if len(self._unsent) > _AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was kept."""
+        until = time.monotonic() + THREAD_SECONDS
+        while self._unsent:
+            try:
+                del self._unsent[: self.send(self._unsent)]
+            except BlockingIOError:
+                self._wait(select.POLLOUT, until=until)
+
+    def wait_no_longer(self) -> None:
+        """Let what has not come yet count as too late."""
+        self._until = 0.0
+
+    def _wait(self, what: int, *, until: float) -> None:
+        """Wait until it can go on; raise TimeoutError when there is no time left."""
+        poll = select.poll()
+        poll.register(self, what)
+        if not poll.poll(max(until - time.monotonic(), 0.0) * 1_000):
+            raise TimeoutError
 
 
 class _Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
@@ -78,6 +123,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         self._arriving: dict[_Connection, Arrival] = {}
         self._lingering: dict[_Connection, float] = {}
         self._held = 0
+        self.cfg.set("sendfile", "false")  # an answer goes through `_Socket.sendall`, or its parts would change places
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:
@@ -95,17 +141,13 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
             self._expire_oldest()  # or a few hundred idle clients keep everybody else out
 
     def on_client_socket_readable(self, conn: _Connection, client: socket.socket) -> None:
-        """Begin with the next request of a connection that was kept alive."""
+        """Begin with the next request of a connection that was kept alive.
+
+        Its thread reads what there is: most requests come whole, and the main loop has everybody else's to do.
+        """
         self.poller.unregister(client)
         self.keepalived_conns.remove(conn)
-        part = _read(conn.sock)
-        arrival = Arrival(until=time.monotonic() + ARRIVE_SECONDS)
-        if part is None:
-            self._await(conn)
-        elif not part or arrival.take(part):  # as most requests: all of it at once
-            self._serve(conn, arrival)
-        else:
-            self._wait_for(conn, arrival)
+        self.enqueue_req(conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what is no request with a 4xx, also where gunicorn takes its own lack of a feature for the reason."""
@@ -114,11 +156,18 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         super().handle_error(req, client, addr, exc)
 
     def handle(self, conn: _Connection) -> Any:
-        """Serve one request, in a thread."""
+        """Serve one request, in a thread; or return what has arrived of it."""
+        if not conn.received:
+            part, arrival = conn.sock.recv_now(), _arrival()
+            if part is None or (part and not arrival.take(part)):
+                return arrival
+            conn.received = part
         conn.init()
         conn.parser.unreader.unread(conn.received)
         conn.received, conn.data_ready = b"", True
-        return super().handle(conn)
+        is_kept = super().handle(conn)
+        conn.sock.flush()
+        return is_kept
 
     def _keepalive_after(self, conn: _Connection, keepalive: Any) -> bool:
         """Keep a connection whose request was read to its end: gunicorn would wait in the thread for the rest."""
@@ -127,10 +176,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
 
     def finish_request(self, conn: _Connection, fs: Future[Any]) -> None:
         """Keep or close a connection; what a client has sent ahead must arrive whole like everything else."""
-        ahead = b""
-        if not fs.cancelled() and fs.exception() is None and fs.result():
-            ahead = conn.parser.unreader.take_buffered()
-        if ahead:
+        outcome = None if fs.cancelled() or fs.exception() is not None else fs.result()
+        if isinstance(outcome, Arrival):
+            self._wait_for(conn, outcome)
+        elif outcome and (ahead := conn.parser.unreader.take_buffered()):
             self._await(conn, ahead)
         else:
             super().finish_request(conn, fs)
@@ -148,7 +197,6 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         """Send our end of a connection and read on for a moment, in the main loop."""
         try:
             conn.sock.shutdown(socket.SHUT_WR)
-            conn.sock.settimeout(0)
             self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
         except (OSError, ValueError, KeyError):  # the client was quicker
             TConn.close(conn)
@@ -158,7 +206,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
             self._end(next(iter(self._lingering)))
 
     def _await(self, conn: _Connection, received: bytes = b"") -> None:
-        arrival = Arrival(until=time.monotonic() + ARRIVE_SECONDS)
+        arrival = _arrival()
         if received and arrival.take(received):
             self._serve(conn, arrival)
         else:
@@ -167,7 +215,6 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
     def _wait_for(self, conn: _Connection, arrival: Arrival) -> None:
         self._arriving[conn] = arrival
         self._held += len(arrival.received)
-        conn.sock.settimeout(0)
         _encourage(conn, arrival)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._receive, conn))
 
@@ -175,7 +222,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         arrival = self._arriving.get(conn)
         if arrival is None:  # expired since the poller told of it: it is a thread's now
             return
-        part = _read(conn.sock)
+        part = conn.sock.recv_now()
         if part is None:
             return
         self._held += len(part)
@@ -211,7 +258,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
         self._hand_over(conn)
 
     def _drain(self, conn: _Connection, _client: Any) -> None:
-        if conn in self._lingering and _read(conn.sock) == b"":
+        if conn in self._lingering and conn.sock.recv_now() == b"":
             self._end(conn)
 
     def _end(self, conn: _Connection) -> None:
@@ -226,19 +273,13 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no 
             arrival.until = min(arrival.until, deadline)
 
 
+def _arrival() -> Arrival:
+    return Arrival(until=time.monotonic() + ARRIVE_SECONDS)
+
+
 def _encourage(conn: _Connection, arrival: Arrival) -> None:
     """Tell a sender that waits for it to go on; the thread does so as well, later than the sender may wait for."""
     if arrival.expects_continue:
         arrival.expects_continue = False
         with suppress(OSError):
             conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-def _read(sock: socket.socket) -> bytes | None:
-    """Return what has come, nothing where nothing more will, None where it may."""
-    try:
-        return sock.recv(_AT_ONCE)
-    except (BlockingIOError, InterruptedError):
-        return None
-    except OSError:
-        return b""

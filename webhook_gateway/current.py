@@ -6,6 +6,7 @@ from flask import Flask, current_app
 
 from shared.config import WebSettings
 from shared.db import Database
+from shared.webhook_intake import Intake
 from webhook_gateway.tally import Tally
 
 _EXTENSION = "cfar"
@@ -18,6 +19,7 @@ class Services:
     settings: WebSettings
     database: Database
     tally: Tally
+    intake: Intake
 
 
 def install(app: Flask, services: Services) -> None:
@@ -33,6 +35,11 @@ def settings() -> WebSettings:
 def database() -> Database:
     """Return the database of the app that answers this request."""
     return _services().database
+
+
+def intake() -> Intake:
+    """Return what stores verified webhooks in the process that answers this request."""
+    return _services().intake
 
 
 def tally() -> Tally:

@@ -21,8 +21,12 @@ CAPACITY = 10_000
 """Messages that may wait: ten seconds of the heaviest load measured, and less than 2 MB."""
 BATCH = 500
 """Messages per publish: one connection is borrowed for all of them."""
-REST_SECONDS = 0.1
-"""After a publish: what is rung for meanwhile goes out together, since a publish takes longer than storing an event."""
+REST_PER_MESSAGE = 0.005
+"""Seconds of rest after a publish for each of its messages: what is rung for meanwhile goes out together.
+
+A publish takes longer than storing an event. The more come, the more go together; one alone hardly waits.
+"""
+SHORTEST_REST, LONGEST_REST = 0.02, 0.5
 FLUSH_SECONDS = 1.0
 """How long an ending process still tries; it has 25 s to be gone, and the sweeper takes over within seconds."""
 
@@ -88,7 +92,7 @@ class Doorbell:
                 is_sent = self._send(batch) is not False
             except Exception:  # the edge of this thread: the next ring must find it alive
                 log.exception("doorbell_failed", messages=len(batch), next="the sweeper rings")
-            time.sleep(REST_SECONDS if is_sent else FAILED_REST_SECONDS)
+            time.sleep(_rest(len(batch)) if is_sent else FAILED_REST_SECONDS)
 
     def _next_batch(self) -> tuple[list[Message], int]:
         with self._changed:
@@ -99,3 +103,7 @@ class Doorbell:
             self._is_sending = True
             dropped, self._dropped = self._dropped, 0
             return batch, dropped
+
+
+def _rest(messages: int) -> float:
+    return min(max(messages * REST_PER_MESSAGE, SHORTEST_REST), LONGEST_REST)

@@ -8,9 +8,9 @@ import structlog
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
-from shared import webhook_events
 from shared.problems import Problem
 from shared.redaction import clean_text
+from shared.webhook_intake import Event
 from shared.xclaim.signature import derive_key, key_id, matching_key
 from shared.xclaim.wire import NotAClaimEvent, parse_event
 from webhook_gateway import current
@@ -75,9 +75,8 @@ def _take(keys: Mapping[str, str], *, token: str | None) -> Response:
         current.tally().count(source=SOURCE, verdict="not_understood", key_id=verified_by)
         log.warning("webhook_not_understood", source=SOURCE, why=str(error))
         raise Problem("webhook-not-understood", "The body is signed, but it is not a claim event.") from error
-    _, is_new = webhook_events.store(
-        current.database(), raw, source=SOURCE, token=token, key_id=verified_by, headers=kept_headers()
-    )
+    event = Event(raw=raw, token=token, key_id=verified_by, headers=kept_headers())
+    is_new = current.intake().store(event)
     current.tally().count(source=SOURCE, verdict="stored" if is_new else "repeat", key_id=verified_by)
     return Response(_EMPTY, content_type="application/json")
 

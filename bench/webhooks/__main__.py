@@ -29,8 +29,8 @@ from tests.embedded import EmbeddedRedis, free_port
 from tests.processes import ROOT, Processes
 from tests.servers import fresh_database, postgresql_server
 
-ROUNDS = int(os.environ.get("ROUNDS", "9"))
-REQUESTS = int(os.environ.get("REQUESTS", "3000"))
+ROUNDS = int(os.environ.get("ROUNDS", "25"))
+REQUESTS = int(os.environ.get("REQUESTS", "1200"))
 CONNECTIONS = int(os.environ.get("CONNECTIONS", "16"))
 WANTED = 0.85
 BODY_BYTES = 2_000

@@ -6,7 +6,6 @@ point to hexadecimal; base64 has to be switched on.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from base64 import b64encode
 from collections.abc import Sequence
@@ -60,7 +59,7 @@ def _signature_in(header: str | bytes | None) -> bytes:
 
 
 def _digest(raw: bytes, key: str) -> bytes:
-    return hmac.new(key.encode("utf-8", "surrogatepass"), raw, hashlib.sha256).digest()
+    return hmac.digest(key.encode("utf-8", "surrogatepass"), raw, "sha256")
 
 
 def _encoded(digest: bytes, encoding: Literal["hex", "base64"]) -> bytes:

@@ -64,11 +64,12 @@ def test_a_statement_that_commits_by_itself_fails_as_a_transaction_does(
     own_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db, "PING_AFTER", 3600.0)
-    end(own_database, backend(own_database))
+    ((pid,),) = own_database.write_at_once("SELECT pg_backend_pid()", {}, messages=[])
+    end(own_database, pid)
 
     with pytest.raises(AWAY):
         own_database.write_at_once("SELECT 1", {}, messages=[])
-    assert own_database.write_at_once("SELECT 1", {}, messages=[]) == (1,)
+    assert own_database.write_at_once("SELECT 1", {}, messages=[]) == [(1,)]
 
 
 def test_a_transaction_on_the_same_connection_commits_nothing_by_itself(own_database: Database) -> None:

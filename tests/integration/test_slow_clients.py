@@ -15,7 +15,7 @@ from webhook_gateway import buffering_worker
 from webhook_gateway.bodies import MAX_BYTES
 
 MANY = 100
-"""Clients: the gateway has eight threads."""
+"""Clients: more than the gateway has threads."""
 CROWD = 40
 """Clients for a gateway with room for ten."""
 ROUNDS = 10
