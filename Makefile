@@ -36,8 +36,9 @@ hostile: $(LINKED) # a million hostile requests to the gateway; REQUESTS=… for
 storm: $(LINKED) # 100,000 verified events, repeated, reordered, early; EVENTS=… for another number
 	@$(BIN)/python -m tests.storm
 
-bench: $(LINKED) ## how fast it is, beside others in the same run: taking webhooks
+bench: $(LINKED) ## how fast it is, beside others in the same run: taking webhooks, taking cancellations
 	@$(BIN)/python -m bench.webhooks
+	@$(BIN)/python -m bench.intake
 
 coverage: $(LINKED) ## all tests once more, to show which lines and branches they reach
 	@$(BIN)/pytest --quiet --numprocesses 3 --cov --cov-report=term

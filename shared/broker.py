@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from celery import Celery
 from kombu import Queue
+from redis import Redis
 
 from shared.config import Settings
 from shared.db import Message
@@ -27,10 +28,14 @@ SOCKET_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
 
 STEPS_QUEUE = "steps"
+"""Urgent: what has begun, and may have moved money."""
+BULK_QUEUE = "steps.bulk"
+"""What has not begun. Workers take from each queue in turn, so a step that goes on passes all that wait to begin."""
 WEBHOOKS_QUEUE = "webhooks"
+CALLBACKS_QUEUE = "callbacks"
 DOOR_QUEUE = "cancellations"
 SWEEP_QUEUE = "sweep"
-QUEUES = (STEPS_QUEUE, WEBHOOKS_QUEUE, DOOR_QUEUE, SWEEP_QUEUE)
+QUEUES = (STEPS_QUEUE, BULK_QUEUE, WEBHOOKS_QUEUE, CALLBACKS_QUEUE, DOOR_QUEUE, SWEEP_QUEUE)
 
 SWEEP_EVERY = 5.0
 """Seconds. With an 8 s lease, a dead worker's step is rung for within 13 s."""
@@ -38,9 +43,11 @@ CHECK_EVERY = 60.0
 """Seconds between two looks for broken invariants."""
 
 _QUEUE_OF = {
+    TaskName.LOOK_UP: BULK_QUEUE,
     TaskName.HANDLE_WEBHOOK: WEBHOOKS_QUEUE,
     TaskName.FAN_OUT_WEBHOOKS: WEBHOOKS_QUEUE,
     TaskName.POLL_CLAIM: WEBHOOKS_QUEUE,
+    TaskName.DELIVER_CALLBACK: CALLBACKS_QUEUE,
     TaskName.REQUEST: DOOR_QUEUE,
     TaskName.REPORT_REFUND: DOOR_QUEUE,
     TaskName.ABORT: DOOR_QUEUE,
@@ -71,6 +78,14 @@ def publish(app: Celery, messages: Sequence[Message], *, is_gathered: bool = Fal
         log.warning("publish_failed", messages=len(messages), error=type(error).__name__, next="the sweeper rings")
         return False
     return True
+
+
+def redis_client(settings: Settings, *, timeout: float) -> Any:
+    """Return a client of the same Redis for what is no message; nothing connects until it is used."""
+    verify = {} if settings.redis_tls_verify else {"ssl_cert_reqs": None}
+    url = settings.redis_url.get_secret_value()
+    options = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "socket_keepalive": True}
+    return Redis.from_url(url, **options, **(verify if url.startswith("rediss://") else {}))
 
 
 def queue_of(task: TaskName) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from shared import outbound
 from shared.config import AcceptingSettings
 from shared.lifecycle import CLAIMING, ClaimWhen, Journey, Step, steps_of
 from shared.nesting import MAX_DEPTH, is_nested_deeper
@@ -68,6 +69,9 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
+_CALLBACK_URL = "https:// address that is told of each change, signed; without it the one of CALLBACK_URLS, if any"
+
+
 class QuoteToCancel(_Part):
     """One policy to cancel."""
 
@@ -100,6 +104,7 @@ class CancellationRequest(_Part):
     refund: RefundTerms = RefundTerms()
     refund_required: bool | None = None
     claim: ClaimTerms | None = None
+    callback_url: Annotated[str | None, Field(max_length=outbound.MAX_URL, description=_CALLBACK_URL)] = None
     metadata: Annotated[dict[str, Any], AfterValidator(partial(storable, level=1))] = {}
 
     @model_validator(mode="after")
@@ -150,15 +155,19 @@ class RoundedNumber(float):
         return number
 
 
-def parse(body: Any, *, settings: AcceptingSettings) -> CancellationRequest:
-    """Validate a request and fill in this deployment's defaults; raise Problem naming every field that is wrong."""
+def parse(body: Any, *, settings: AcceptingSettings, caller: str | None = None) -> CancellationRequest:
+    """Validate a request and fill in the defaults of this deployment and of its caller.
+
+    Raises Problem naming every field that is wrong.
+    """
     if not isinstance(body, Mapping):
         raise Problem("invalid-request", "The body must be a JSON object.", errors=[])
     try:
         request = CancellationRequest.model_validate(dict(body))
     except ValidationError as error:
         raise invalid(error, "Nothing was accepted") from error
-    return _with_defaults(request, settings)
+    told_at = _callback_url(request, settings, caller)
+    return _with_defaults(request, settings).model_copy(update={"callback_url": told_at})
 
 
 def fingerprint(body: Mapping[str, Any]) -> str:
@@ -189,6 +198,21 @@ def _with_defaults(request: CancellationRequest, settings: AcceptingSettings) ->
         raise Problem("refund-call-disabled", detail)
     claim = _claim_terms(request.claim or ClaimTerms(), settings) if journey in CLAIMING else None
     return request.model_copy(update={"journey": journey, "refund": RefundTerms(mode=mode), "claim": claim})
+
+
+def _callback_url(request: CancellationRequest, settings: AcceptingSettings, caller: str | None) -> str | None:
+    """Return where the caller is told of changes: where the request says, else where the settings do."""
+    url = request.callback_url
+    if url is None:
+        return settings.callback_urls.get(caller or "")
+    fault = outbound.fault(url, allows_loopback=settings.callbacks_allow_loopback)
+    if fault is not None:
+        detail = "Nothing was accepted; wrong or unknown: callback_url."
+        raise Problem("invalid-request", detail, errors=[{"field": "callback_url", "problem": fault}])
+    if not settings.callback_secrets.get(caller or ""):
+        detail = "This caller has no secret in CALLBACK_SECRETS to sign callbacks with; nothing was accepted."
+        raise Problem("callbacks-not-configured", detail)
+    return url
 
 
 def _claim_terms(claim: ClaimTerms, settings: AcceptingSettings) -> ClaimTerms:

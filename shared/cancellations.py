@@ -57,6 +57,8 @@ def begin_step(tx: Transaction, cancellation_id: UUID, step: Step) -> Cancellati
             ),
             rings=0,
             ring_after=None,
+            turn_class=None,
+            turn=None,
         )
         .returning(Cancellation)
     )

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared import callback_settings
+from shared.callback_settings import CallbackSecrets, CallbackUrls
 from shared.lifecycle import ClaimWhen
 from shared.milestones import DEFAULT_MAPPING
 from shared.setting_values import (
@@ -81,6 +83,9 @@ class AcceptingSettings(Settings):
     refund_url: HttpUrl | None = None
     claim_when: ClaimWhen = ClaimWhen.AUTO
     claim_milestones: dict[str, list[str]] | None = None
+    callback_urls: CallbackUrls = {}
+    callback_secrets: CallbackSecrets = {}
+    callbacks_allow_loopback: bool = False
 
     @field_validator("claim_milestones")
     @classmethod
@@ -93,8 +98,8 @@ class AcceptingSettings(Settings):
 
     @classmethod
     def broken_rules(cls, given: Mapping[str, str]) -> list[str]:
-        """To call for a refund takes an address."""
-        problems = super().broken_rules(given)
+        """To call for a refund takes an address, to tell of changes one and a secret."""
+        problems = [*super().broken_rules(given), *callback_settings.broken_rules(given)]
         if given.get("REFUND_MODE") == "call" and not given.get("REFUND_URL"):
             problems.append("REFUND_URL: required while REFUND_MODE is call")
         return problems
@@ -137,6 +142,8 @@ class WorkerSettings(AcceptingSettings):
     xcover_api_secret: SecretStr
     xcover_signature_algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha512"
     xcover_signed_headers: Literal["date", "(request-target) date"] = "date"
+    xcover_rate_limit: float = Field(default=20.0, gt=0, le=1_000_000)
+    """Requests a second, all workers together."""
     xclaim_base_url: HttpUrl | None = None
     xclaim_partner_code: PartnerCode | None = None
     xclaim_claims_by_booking_path: str | None = None

@@ -30,10 +30,10 @@ def accept(
 
     `sent` is the body before defaults. Raises Problem `idempotency-key-reused` when the key came with another body.
     """
-    values = _new_row(request, caller=caller, partner=partner, key=key) | {"fingerprint": fingerprint(sent)}
+    values = new_row(request, sent=sent, caller=caller, partner=partner, key=key) | due_now(patience=MESSAGE_PATIENCE)
     if not insert_or_ignore(tx.session, Cancellation, values, conflict=("caller", "idempotency_key")):
         return replay(tx.session, sent=sent, caller=caller, key=key), False
-    _note_acceptance(tx, values["id"], caller, Status.IN_PROGRESS, Step.LOOK_UP, "accepted")
+    tx.session.add(Transition(**acceptance(values["id"], actor=f"caller:{caller}")))
     tx.enqueue(TASK_OF[Step.LOOK_UP], values["id"])
     return values["id"], True
 
@@ -61,8 +61,7 @@ def record_refused(
     """Keep a request that a door without an answer (Celery) had to refuse, where an operator sees it."""
     booking = sent.get("booking_id")
     values: dict[str, Any] = {
-        **_shell(caller=caller, partner=partner, key=key),
-        "fingerprint": fingerprint(sent),
+        **_shell(sent=sent, caller=caller, partner=partner, key=key),
         "booking_id": clean_text(booking)[:64] if isinstance(booking, str) else "",
         "journey": Journey.CANCEL.value,
         "request": {},
@@ -72,12 +71,70 @@ def record_refused(
         "refund_mode": "wait",
         "status": Status.REJECTED.value,
         "next_step": None,
+        **due_now(patience=None),
         "next_attempt_at": None,
-        "ring_after": None,
         "problem": {member: _storable(value) for member, value in problem.document.items()},
     }
     if insert_or_ignore(tx.session, Cancellation, values, conflict=("caller", "idempotency_key")):
-        _note_acceptance(tx, values["id"], caller, Status.REJECTED, None, clean_text(str(problem)))
+        refused = {"event": "rejected", "to_status": Status.REJECTED.value, "to_step": None}
+        line = acceptance(values["id"], actor=f"caller:{caller}") | refused
+        tx.session.add(Transition(**line | {"reason": clean_text(str(problem))}))
+
+
+def new_row(
+    request: CancellationRequest, *, sent: Mapping[str, Any], caller: str, partner: str, key: str
+) -> dict[str, Any]:
+    """Return the columns of a new cancellation, without its times, which only the database tells."""
+    journey = request.journey or Journey.CANCEL
+    return {
+        **_shell(sent=sent, caller=caller, partner=partner, key=key),
+        "booking_id": request.booking_id,
+        "journey": journey.value,
+        "request": request.model_dump(mode="json", exclude={"metadata", "callback_url"}),
+        "metadata_": request.metadata,
+        "callback_url": request.callback_url,
+        "steps": [step.value for step in steps_of(journey)],
+        "quotes": [quote.model_dump(mode="json") for quote in request.quotes or []],
+        "claim_quote_id": request.claim.quote_id if request.claim else None,
+        "refund_mode": request.refund.mode,
+        "status": Status.IN_PROGRESS.value,
+        "next_step": Step.LOOK_UP.value,
+    }
+
+
+def due_now(*, patience: float | None) -> dict[str, Any]:
+    """Return the times of a new row; without patience no message is on its way to it."""
+    return {
+        "created_at": now_plus(0),
+        "updated_at": now_plus(0),
+        "next_attempt_at": now_plus(0),
+        "ring_after": None if patience is None else now_plus(patience),
+    }
+
+
+def acceptance(row_id: UUID, *, actor: str) -> dict[str, Any]:
+    """Return the first line of a new cancellation's history."""
+    return {
+        "cancellation_id": row_id, "event": "accepted", "from_status": None, "to_status": Status.IN_PROGRESS.value,
+        "from_step": None, "to_step": Step.LOOK_UP.value, "actor": actor, "reason": "accepted",
+    }  # fmt: skip
+
+
+def _shell(*, sent: Mapping[str, Any], caller: str, partner: str, key: str) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "partner": partner,
+        "caller": caller,
+        "idempotency_key": key,
+        "fingerprint": fingerprint(sent),
+        "done_steps": [],
+        "round": 1,
+        "sends_reasons": True,
+        "lease": 0,
+        "tries": 0,
+        "abandoned": 0,
+        "rings": 0,
+    }
 
 
 def _storable(value: Any) -> Any:
@@ -89,51 +146,3 @@ def _storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {clean_text(name): _storable(inner) for name, inner in value.items()}
     return value
-
-
-def _shell(*, caller: str, partner: str, key: str) -> dict[str, Any]:
-    return {
-        "id": new_id(),
-        "partner": partner,
-        "caller": caller,
-        "idempotency_key": key,
-        "done_steps": [],
-        "round": 1,
-        "sends_reasons": True,
-        "lease": 0,
-        "tries": 0,
-        "abandoned": 0,
-        "rings": 0,
-        "created_at": now_plus(0),
-        "updated_at": now_plus(0),
-    }
-
-
-def _new_row(request: CancellationRequest, *, caller: str, partner: str, key: str) -> dict[str, Any]:
-    journey = request.journey or Journey.CANCEL
-    return {
-        **_shell(caller=caller, partner=partner, key=key),
-        "booking_id": request.booking_id,
-        "journey": journey.value,
-        "request": request.model_dump(mode="json", exclude={"metadata"}),
-        "metadata_": request.metadata,
-        "steps": [step.value for step in steps_of(journey)],
-        "quotes": [quote.model_dump(mode="json") for quote in request.quotes or []],
-        "claim_quote_id": request.claim.quote_id if request.claim else None,
-        "refund_mode": request.refund.mode,
-        "status": Status.IN_PROGRESS.value,
-        "next_step": Step.LOOK_UP.value,
-        "next_attempt_at": now_plus(0),
-        "ring_after": now_plus(MESSAGE_PATIENCE),
-    }
-
-
-def _note_acceptance(
-    tx: Transaction, row_id: UUID, caller: str, status: Status, step: Step | None, reason: str
-) -> None:
-    tx.session.add(
-        Transition(
-            cancellation_id=row_id, event="accepted" if step else "rejected", from_status=None, to_status=status,
-            from_step=None, to_step=step, actor=f"caller:{caller}", reason=reason,
-        )
-    )  # fmt: skip

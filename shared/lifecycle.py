@@ -73,6 +73,7 @@ class TaskName(StrEnum):
     POLL_CLAIM = "claim.poll"
     HANDLE_WEBHOOK = "webhook.handle"
     FAN_OUT_WEBHOOKS = "webhook.fan_out"
+    DELIVER_CALLBACK = "callback.deliver"
     REQUEST = "cancellations.request"
     REPORT_REFUND = "cancellations.report_refund"
     ABORT = "cancellations.abort"

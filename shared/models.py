@@ -8,9 +8,20 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
+from shared.batch_models import Batch
 from shared.columns import Base, new_id, one_of
 from shared.db import now_plus
 
@@ -19,6 +30,8 @@ STATUSES = (
     "completed", "rejected", "aborted", "needs_review", "closed",
 )  # fmt: skip
 STEPS = ("look_up", "preview", "refund", "confirm", "claim", "cancel", "await_premium_refund")
+IN_BATCH = text("batch_id IS NOT NULL")
+AWAITS_TURN = text("turn_class IS NOT NULL")
 CALL_OUTCOMES = ("sent", "not_sent", "unknown", "refused", "not_done", "done")
 
 
@@ -86,6 +99,13 @@ class Cancellation(Base):
     rings: Mapped[int] = mapped_column(default=0)
     ring_after: Mapped[datetime | None]
     """The sweeper leaves the row alone until then: its message may merely be waiting."""
+    batch_id: Mapped[UUID | None] = mapped_column(ForeignKey(Batch.id))
+    turn_class: Mapped[int | None] = mapped_column(SmallInteger)
+    """Set while it waits for a turn at the insurer (`shared.turns`): such rows are rung for one after the other."""
+    turn: Mapped[int | None] = mapped_column(BigInteger)
+    """Its place among those of its class."""
+    callback_url: Mapped[str | None] = mapped_column(String(2048))
+    """Where its caller is told of each change; frozen at acceptance."""
 
     problem: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(default=now_plus(0))
@@ -105,6 +125,9 @@ class Cancellation(Base):
         Index(None, "status", "id"),
         Index(None, "booking_id", "id"),
         Index(None, "caller", "id"),
+        Index("ix_cancellations_batch", "batch_id", "id", postgresql_where=IN_BATCH, sqlite_where=IN_BATCH),
+        Index("ix_cancellations_turns", "partner", "turn_class", "turn", postgresql_where=AWAITS_TURN,
+              sqlite_where=AWAITS_TURN),
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ _TABLE: dict[str, tuple[int, str]] = {
     "idempotency-key-reused": (422, "The Idempotency-Key was used before with another body"),
     "claims-disabled": (422, "Claims are switched off here"),
     "refund-call-disabled": (422, "Nobody is asked for refunds here"),
+    "callbacks-not-configured": (422, "There is no secret to sign this caller's callbacks with"),
     "refund-mismatch": (422, "The reported refund is not the previewed one"),
     # what a cancellation's state does not allow
     "point-of-no-return": (409, "The cancellation has passed its point of no return"),
@@ -34,6 +35,7 @@ _TABLE: dict[str, tuple[int, str]] = {
     "refund-not-awaited": (409, "This cancellation does not wait for a refund report"),
     "nothing-to-retry": (409, "There is nothing to retry or hurry"),
     "nothing-to-resolve": (409, "There is nothing to resolve in this way"),
+    "batch-called-off": (409, "The batch was called off"),
     "evidence-missing": (422, "What was given does not show that the step did happen"),
     # why a cancellation was rejected
     "booking-not-found": (422, "XCover does not know the booking"),

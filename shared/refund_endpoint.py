@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from standardwebhooks import Webhook
 
@@ -14,6 +14,7 @@ from shared.insurer.answers import Answer, refusal
 from shared.insurer.errors import OutcomeUnknown, Refused, flatten_errors
 from shared.insurer.transport import InsurerHttp, Reply
 from shared.redaction import clean_text
+from shared.signing import signed_headers
 
 PAID = frozenset({200, 201})
 PROMISED = 202
@@ -62,14 +63,8 @@ class RefundEndpoint:
         content = json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
         def headers_for(_method: str, _path: str) -> dict[str, str]:
-            now = self._clock().astimezone(UTC)
-            return {
-                "Content-Type": "application/json",
-                "Idempotency-Key": key,
-                "webhook-id": key,
-                "webhook-timestamp": str(int(now.timestamp())),
-                "webhook-signature": self._webhook.sign(key, now, content),
-            }
+            signed = signed_headers([self._webhook], message_id=key, at=self._clock(), content=content)
+            return {"Content-Type": "application/json", "Idempotency-Key": key, **signed}
 
         reply = self._http.send(
             "POST", self._url, attempted=attempted, is_read=False, headers_for=headers_for, content=content.encode()

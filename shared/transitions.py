@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from shared import callbacks
 from shared.db import Transaction, now_plus
 from shared.lifecycle import TASK_OF, UNFINISHED, Status, Step, check_transition, next_step
 from shared.models import Cancellation, Transition
@@ -47,6 +48,8 @@ def advance(tx: Transaction, row: Cancellation, change: Change, *, takes_over: b
         "lease_until": None,
         "updated_at": now_plus(0),
         "done_steps": done,
+        "turn_class": None,
+        "turn": None,
         **(change.values or {}),
     }
     to_step = _step_after(row, change.status, values.get("steps", row.steps), done)
@@ -65,6 +68,8 @@ def advance(tx: Transaction, row: Cancellation, change: Change, *, takes_over: b
     if tx.session.scalar(statement, execution_options={"synchronize_session": False}) is None:
         raise LeaseLost(f"cancellation {row.id}: lease {row.lease} is no longer the current one; nothing was written")
     _note(tx, row.id, change, before, to_step)
+    if change.status != before[0]:
+        callbacks.record(tx, row, f"cancellation.{change.status}", status=change.status, next_step=to_step)
     tx.log(change.event, cancellation_id=str(row.id), step=before[1], status=change.status.value, next_step=to_step)
     if change.status is Status.IN_PROGRESS and to_step and change.due_in == 0:
         tx.enqueue(TASK_OF[Step(to_step)], row.id)

@@ -38,6 +38,7 @@ def worker_settings(simulator: SimulatorServer, **changes: Any) -> WorkerSetting
     values: dict[str, Any] = {
         "xcover_base_url": simulator.xcover_url,
         "xcover_partner_code": PARTNER_CODE,
+        "xcover_rate_limit": 100_000,  # the insurer here sets none
         "xcover_api_key": XCOVER_API_KEY,
         "xcover_api_secret": XCOVER_API_SECRET,
         "xclaim_base_url": simulator.xclaim_url,
@@ -74,7 +75,13 @@ class World:
 
     def _disconnect(self) -> None:
         if self._connected is not None:
-            for client in (self._connected.xcover, self._connected.xclaim_or_none, self._connected.refunds_or_none):
+            connected = self._connected
+            for client in (
+                connected.xcover,
+                connected.callbacks,
+                connected.xclaim_or_none,
+                connected.refunds_or_none,
+            ):
                 if client is not None:
                     client.close()
 
@@ -92,7 +99,7 @@ class World:
     def accept(self, booking: SimBooking | str, *, key: str | None = None, caller: str = "shop", **body: Any) -> UUID:
         """Accept a cancellation as a door does."""
         sent = {"booking_id": booking if isinstance(booking, str) else booking.id, **body}
-        request = parse(sent, settings=self.settings)
+        request = parse(sent, settings=self.settings, caller=caller)
         with self.database.transaction() as tx:
             row_id, _ = intake.accept(
                 tx, request, sent=sent, caller=caller, partner=PARTNER_CODE, key=key or f"key-{uuid4()}"

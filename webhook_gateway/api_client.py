@@ -14,11 +14,12 @@ TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 
 
 class Refused(Exception):
-    """The service said no; holds its problem document."""
+    """The service said no; holds its problem document, and the seconds after which it may be asked again."""
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: dict[str, Any], *, retry_after: int | None = None) -> None:
         super().__init__(str(document.get("detail") or document.get("title") or "no reason was given"))
         self.document = document
+        self.retry_after = retry_after
 
 
 class Unreachable(Exception):
@@ -75,7 +76,8 @@ class Api:
         if not isinstance(document, dict):
             raise Unreachable(f"{self.url} answered {response.status_code} with something else: is CFAR_URL right?")
         if not response.is_success:
-            raise Refused(document)
+            wait = response.headers.get("Retry-After", "")
+            raise Refused(document, retry_after=int(wait) if wait.isascii() and wait.isdigit() else None)
         return document
 
 

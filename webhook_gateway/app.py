@@ -13,7 +13,9 @@ from shared.db import Database
 from shared.webhook_intake import Intake
 from webhook_gateway import (
     auth,
+    batches,
     bodies,
+    callbacks,
     cancellations,
     current,
     docs,
@@ -51,7 +53,7 @@ def create_app(settings: WebSettings, *, database: Database | None = None) -> Fl
     auth.register(app, settings.api_tokens)
     health.register(app, database)
     metrics.register(app, database, celery)
-    for door in (cancellations, webhooks, xcover_webhooks, webhook_operations, openapi, docs):
+    for door in (cancellations, callbacks, batches, webhooks, xcover_webhooks, webhook_operations, openapi, docs):
         app.register_blueprint(door.blueprint)
     app.after_request(_with_safe_headers)
     if settings.proxy_hops:

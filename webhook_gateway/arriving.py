@@ -3,13 +3,15 @@
 import re
 from dataclasses import dataclass, field
 
-from webhook_gateway.bodies import MAX_BYTES
+from webhook_gateway.bodies import MAX_BATCH_BYTES, MAX_BYTES
 
 MAX_HEAD = 64 * 1024
 """Bytes of a head that is longer than the server reads: its end need not be waited for."""
 MAX_CHUNK_LINE = 1_024
 """Bytes of the line before a chunk; longer ones are the parser's to refuse, like a size that is no number."""
 
+_TAKES_MORE = b"POST /v1/batches"
+"""How a request begins that may have a larger body."""
 _CRLF = b"\r\n"
 _BLANK_LINE = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -31,6 +33,8 @@ class Arrival:
     _next_chunk: int | None = None
     """Where the line of the next chunk begins, in a request that comes in chunks."""
     _head_is_read: bool = False
+    _most: int = MAX_BYTES
+    """Bytes of its body beyond which it is refused, so that the rest need not be waited for."""
 
     def take(self, part: bytes) -> bool:
         """Add bytes, and tell whether nothing more need be waited for: it is there, is too large, or is none."""
@@ -48,12 +52,13 @@ class Arrival:
     def _read_head(self, end: int) -> None:
         self._head_is_read = True
         head = bytes(self.received[:end])
+        self._most = MAX_BATCH_BYTES if head.startswith(_TAKES_MORE) else MAX_BYTES
         self.expects_continue = b" HTTP/1.1\r\n" in head and _EXPECTS.search(head) is not None
         coding, lengths = _CODING.search(head), _LENGTH.findall(head)
         if coding is not None:
             self._next_chunk = end if b"chunked" in coding[1].lower() else None
         elif lengths:
-            self._needed = end + int(lengths[0]) if int(lengths[0]) <= MAX_BYTES else end
+            self._needed = end + int(lengths[0]) if int(lengths[0]) <= self._most else end
 
     def _is_at_last_chunk(self) -> bool:
         at = self._next_chunk or 0
@@ -66,9 +71,9 @@ class Arrival:
                 size = int(bytes(self.received[at:end]).partition(b";")[0], 16)
             except ValueError:
                 return True
-            if size <= 0 or size > MAX_BYTES:
+            if size <= 0 or size > self._most:
                 # After the last chunk come trailers and a blank line, or the blank line alone.
                 return size != 0 or self.received.find(_BLANK_LINE, end) >= 0
             at = end + len(_CRLF) + size + len(_CRLF)
         self._next_chunk = at
-        return len(self.received) > MAX_BYTES + MAX_HEAD
+        return len(self.received) > self._most + MAX_HEAD

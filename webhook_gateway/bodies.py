@@ -15,31 +15,33 @@ from shared.nesting import MAX_DEPTH, is_nested_deeper
 from shared.problems import Problem
 
 MAX_BYTES = 256 * 1024
+MAX_BATCH_BYTES = 2 * 1024 * 1024
+"""Of a body that holds many cancellations."""
 _CHUNK = 64 * 1024
 
 
-def read_raw() -> bytes:
-    """Return the body's bytes, or raise 413 when there are more than MAX_BYTES and 400 when they do not all come."""
+def read_raw(*, limit: int = MAX_BYTES) -> bytes:
+    """Return the body's bytes, or raise 413 when there are more than the limit and 400 when they do not all come."""
     announced = request.content_length
-    if announced is not None and announced > MAX_BYTES:
-        raise RequestEntityTooLarge
+    if announced is not None and announced > limit:
+        raise _too_large(limit)
     try:
-        raw = _read_at_most(MAX_BYTES + 1)
+        raw = _read_at_most(limit + 1)
     except HTTPException:
         raise
     except Exception as error:  # each server has its own errors for a broken body; all of them are the sender's
         raise BadRequest("The body could not be read to its end.") from error
-    if len(raw) > MAX_BYTES:
-        raise RequestEntityTooLarge
+    if len(raw) > limit:
+        raise _too_large(limit)
     if announced is not None and len(raw) < announced:
         raise BadRequest("The body ended before its announced length.")
     return raw
 
 
-def read_json() -> Any:
+def read_json(*, limit: int = MAX_BYTES) -> Any:
     """Return the body as JSON, or raise Problem: 415, 413 or 400."""
     _must_be_json_content()
-    return _parsed(read_raw())
+    return parsed(read_raw(limit=limit))
 
 
 def read_json_or_nothing() -> Any:
@@ -48,15 +50,11 @@ def read_json_or_nothing() -> Any:
     if not raw:
         return None
     _must_be_json_content()
-    return _parsed(raw)
+    return parsed(raw)
 
 
-def _must_be_json_content() -> None:
-    if request.mimetype != "application/json":
-        raise Problem("not-json-content", "Send the body with Content-Type: application/json.")
-
-
-def _parsed(raw: bytes) -> Any:
+def parsed(raw: bytes) -> Any:
+    """Return what these bytes say in strict JSON, or raise Problem."""
     try:
         value = json.loads(
             raw.decode("utf-8"), object_pairs_hook=_no_name_twice, parse_constant=_refuse, parse_float=_finite
@@ -68,6 +66,15 @@ def _parsed(raw: bytes) -> Any:
     if is_nested_deeper(value):
         raise _too_deep()
     return value
+
+
+def _must_be_json_content() -> None:
+    if request.mimetype != "application/json":
+        raise Problem("not-json-content", "Send the body with Content-Type: application/json.")
+
+
+def _too_large(limit: int) -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(f"The body may have at most {limit // 1024} KiB.")
 
 
 def _read_at_most(limit: int) -> bytes:

@@ -54,7 +54,7 @@ def report_refund(cancellation_id: UUID) -> Response:
     """Take the partner's report; a refused one stays in the timeline."""
     report = refund_report.parse(read_json(), actor=auth.actor())
     with current.database().transaction() as tx:
-        _visible(tx.session, cancellation_id)
+        visible(tx.session, cancellation_id)
         verdict = caller_actions.report_refund(tx, cancellation_id, report)
     if verdict.problem is not None:
         raise verdict.problem
@@ -65,7 +65,7 @@ def report_refund(cancellation_id: UUID) -> Response:
 def abort(cancellation_id: UUID) -> Response:
     """Take it back, before the point of no return."""
     with current.database().transaction() as tx:
-        _visible(tx.session, cancellation_id)
+        visible(tx.session, cancellation_id)
         caller_actions.abort(tx, cancellation_id, actor=auth.actor())
     return _shown_now(cancellation_id)
 
@@ -94,7 +94,7 @@ def resolve(cancellation_id: UUID) -> Response:
 def events(cancellation_id: UUID) -> Response:
     """Tell its story."""
     with current.database().reading() as session:
-        _visible(session, cancellation_id)
+        visible(session, cancellation_id)
         story = timeline.of(session, cancellation_id)
     return jsonify(story.model_dump(mode="json"))
 
@@ -102,7 +102,7 @@ def events(cancellation_id: UUID) -> Response:
 def _accepted(sent: Any, key: str) -> tuple[CancellationResource, bool]:
     settings, caller = current.settings(), auth.caller()
     try:
-        wanted = cancellation_request.parse(sent, settings=settings)
+        wanted = cancellation_request.parse(sent, settings=settings, caller=caller)
     except Problem as refusal:
         return _accepted_before(sent, key, refusal), False
     with current.database().transaction() as tx:
@@ -120,7 +120,8 @@ def _accepted_before(sent: Any, key: str, refusal: Problem) -> CancellationResou
         return _resource(session, intake.replay(session, sent=sent, caller=auth.caller(), key=key))
 
 
-def _visible(session: Session, cancellation_id: UUID) -> Cancellation:
+def visible(session: Session, cancellation_id: UUID) -> Cancellation:
+    """Return a cancellation that this request may see, or raise Problem `not-found`."""
     row = find(session, cancellation_id)
     if row is None or not auth.may_see(row.caller):
         raise Problem("not-found", f"There is no cancellation {cancellation_id}.")
@@ -128,7 +129,7 @@ def _visible(session: Session, cancellation_id: UUID) -> Cancellation:
 
 
 def _resource(session: Session, cancellation_id: UUID) -> CancellationResource:
-    return shown(_visible(session, cancellation_id), claims.of_cancellation(session, cancellation_id))
+    return shown(visible(session, cancellation_id), claims.of_cancellation(session, cancellation_id))
 
 
 def _shown_now(cancellation_id: UUID, *, status: int = 200) -> Response:

@@ -9,7 +9,7 @@ import click
 from shared.lifecycle import ClaimWhen, Journey
 from shared.models import STATUSES
 from shared.rulings import Resolution
-from webhook_gateway import cli_bodies, cli_webhooks, display
+from webhook_gateway import cli_bodies, cli_import, cli_webhooks, display
 from webhook_gateway.api_client import Api, Unreachable
 from webhook_gateway.cli_commands import as_json, print_json, with_api
 
@@ -29,6 +29,7 @@ def main() -> None:
 
 
 main.add_command(cli_webhooks.webhooks)
+main.add_command(cli_import.import_file)
 
 
 @main.command()

@@ -34,6 +34,7 @@ class ListQuery(BaseModel):
     status: Annotated[str | None, AfterValidator(_status), Field(json_schema_extra={"enum": list(STATUSES)})] = None
     booking_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = None
     idempotency_key: Annotated[str | None, AfterValidator(_key), Field(max_length=LONGEST_KEY)] = None
+    batch_id: Annotated[UUID | None, Field(description="Of this batch only")] = None
     limit: paging.Limit = 50
     cursor: paging.Cursor = None
 
@@ -51,6 +52,7 @@ def page(session: Session, query: ListQuery, *, caller: str | None) -> Cancellat
         (Cancellation.status, query.status),
         (Cancellation.booking_id, query.booking_id),
         (Cancellation.idempotency_key, query.idempotency_key),
+        (Cancellation.batch_id, query.batch_id),
     ):
         if value is not None:
             wanted = wanted.where(column == value)

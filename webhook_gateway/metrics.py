@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared import forgettable
+from shared import callback_health, forgettable
 from shared.db import Database
 from shared.invariant_checks import counts
 
@@ -70,12 +70,15 @@ class _OfDatabase(Collector):
         try:
             with self._database.reading() as session:
                 by_invariant, overdue = counts(session)
+                disabled = callback_health.disabled(session)
         except SQLAlchemyError as error:
             log.warning("database_unavailable", error=type(error).__name__, route="/metrics")
             return
         about = "For how long the oldest unfinished cancellation has been due without being worked on."
         oldest = _gauge("cfar_oldest_overdue_seconds", about, overdue.oldest_seconds)
-        self._known, self._known_at = [_broken(by_invariant), oldest], monotonic()
+        about = "Endpoints of callers that nothing is sent to any more: gone, or failing for days."
+        unheard = _gauge("cfar_callback_endpoints_disabled", about, float(disabled))
+        self._known, self._known_at = [_broken(by_invariant), oldest, unheard], monotonic()
         ended = forgettable.recall(self._celery, forgettable.CHECK_ENDED).get(forgettable.CHECK_ENDED, "")
         if ended.isdigit():  # after the others: Redis may take its time
             about = "When the invariants were last checked to the end."

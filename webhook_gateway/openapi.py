@@ -1,6 +1,6 @@
 """/openapi.json: the interface, from the models that validate requests and shape answers.
 
-The routes' prose is in `openapi_paths` and `openapi_webhooks`.
+The routes' prose is in `openapi_paths`, `openapi_batches`, `openapi_callbacks` and `openapi_webhooks`.
 """
 
 from functools import cache
@@ -13,6 +13,9 @@ from pydantic.json_schema import models_json_schema
 from shared.cancellation_request import CancellationRequest
 from shared.problems import problem, slugs
 from shared.refund_report import RefundReportBody
+from webhook_gateway.batch_lines import BatchBody, BatchLine, LinesBody
+from webhook_gateway.batch_resources import BatchList, BatchOpened, BatchResource, LinesTaken
+from webhook_gateway.callbacks import CallbackList, CallbackReplay, CallbackReplayBody
 from webhook_gateway.openapi_paths import paths
 from webhook_gateway.resolving import ResolutionBody, RetryBody
 from webhook_gateway.resources import CancellationList, CancellationResource, Timeline
@@ -83,12 +86,17 @@ def problem_table() -> list[dict[str, Any]]:
 def _schemas() -> dict[str, Any]:
     takes: list[tuple[type[BaseModel], Any]] = [
         (model, "validation")
-        for model in (CancellationRequest, RefundReportBody, ResolutionBody, RetryBody, ReplayBody, ReplayOneBody)
+        for model in (
+            *(CancellationRequest, RefundReportBody, ResolutionBody, RetryBody, ReplayBody, ReplayOneBody),
+            *(BatchLine, BatchBody, LinesBody, CallbackReplayBody),
+        )
     ]
     answers: list[tuple[type[BaseModel], Any]] = [
         (model, "serialization")
         for model in (
             *(CancellationResource, CancellationList, Timeline),
+            *(BatchResource, BatchOpened, BatchList, LinesTaken),
+            *(CallbackList, CallbackReplay),
             *(WebhookResource, WebhookList, Replay, WebhookKeys, WebhookTallies),
         )
     ]

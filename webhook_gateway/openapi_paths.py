@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from webhook_gateway import openapi_batches, openapi_callbacks, openapi_webhooks
 from webhook_gateway import openapi_examples as examples
-from webhook_gateway import openapi_webhooks
 from webhook_gateway.listing import ListQuery
 from webhook_gateway.openapi_parts import BODY, JSON, answer, operation, query_parameters, refusals_of
 
@@ -28,12 +28,13 @@ _TOKEN = {
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
     "description": "The opaque token of one claim's own address",
 }
-_SWITCHED_OFF = ("claims-disabled", "refund-call-disabled")
+_SWITCHED_OFF = ("claims-disabled", "refund-call-disabled", "callbacks-not-configured")
 
 
 def paths() -> dict[str, Any]:
     """Return the `paths` object: exactly the routes there are."""
-    return {**_collection(), **_one(), **_actions(), **_webhooks(), **openapi_webhooks.paths(), **_service()}
+    own = {**_collection(), **_one(), **_actions(), **openapi_callbacks.paths(), **openapi_batches.paths()}
+    return {**own, **_webhooks(), **openapi_webhooks.paths(), **_service()}
 
 
 def _collection() -> dict[str, Any]:

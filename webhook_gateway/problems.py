@@ -26,7 +26,7 @@ LONGEST_RETRY_AFTER = 5
 _OF_STATUS = {
     404: ("not-found", "Nothing answers at this address."),
     405: ("method-not-allowed", "This address does not take {method}."),
-    413: ("body-too-large", "The body may have at most 256 KiB."),
+    413: ("body-too-large", "{said}"),
     415: ("not-json-content", "Send the body with Content-Type: application/json."),
 }
 _CHALLENGES = {"unauthorized": 'Bearer realm="cfar"', "webhook-not-verified": "XClaim-Signature"}
@@ -75,7 +75,7 @@ def _http_error(error: HTTPException) -> AnyResponse:
     headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
     if error.code in _OF_STATUS:
         slug, detail = _OF_STATUS[error.code]
-        return render(problem(slug, detail.format(method=request.method)), headers)
+        return render(problem(slug, detail.format(method=request.method, said=error.description)), headers)
     document = {"type": "about:blank", "title": error.name, "status": error.code, "detail": error.description}
     return render(document, headers)
 

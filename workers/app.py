@@ -24,6 +24,7 @@ app.conf.include = [
     "workers.handle_webhook",
     "workers.fan_out_webhooks",
     "workers.poll_claim",
+    "workers.deliver_callback",
     "workers.celery_door",
     "workers.sweep",
     "workers.check_invariants",

@@ -19,6 +19,7 @@ from shared.models import Call, Cancellation
 from workers.plan import CannotGoOn
 from workers.retries import Decision, NewRound, Park, Postpone, ReadBack, Reject, backoff, decide
 from workers.runtime import SwitchedOff, runtime
+from workers.turn_taking import taking
 
 RENEW_EVERY = 2.0
 """Seconds; a quarter of the lease, so that three renewals may fail before it runs out."""
@@ -73,11 +74,19 @@ def stop_if_lost(held: Cancellation) -> None:
 
 
 def one_try(step: Step) -> Callable[[Callable[[str], None]], Callable[[str], None]]:
-    """Count a try that fails before its lease is written, or a row that cannot be begun would be rung for for ever."""
+    """Wait for the step's turn, and count a try that fails before its lease is written.
+
+    Or a row that cannot be begun would be rung for for ever.
+    """
 
     def decorate(run: Callable[[str], None]) -> Callable[[str], None]:
         @wraps(run)
         def counted(cancellation_id: str) -> None:
+            with taking(step, UUID(cancellation_id)) as is_its_turn:
+                if is_its_turn:
+                    tried(cancellation_id)
+
+        def tried(cancellation_id: str) -> None:
             try:
                 run(cancellation_id)
             except AWAY:

@@ -88,7 +88,7 @@ def door(task: TaskName) -> Callable[[Callable[[Order], None]], Callable[..., No
 def request(order: Order) -> None:
     """Accept a cancellation from a producer that speaks Celery."""
     settings = runtime().settings
-    wanted = parse(order.fields, settings=settings)
+    wanted = parse(order.fields, settings=settings, caller=order.caller)
     partner = settings.xcover_partner_code
     with runtime().database.transaction() as tx:
         row_id, created = intake.accept(

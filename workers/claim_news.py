@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared import cancellations, claims, milestones, transitions
+from shared import callbacks, cancellations, claims, milestones, transitions
 from shared.claims import News
 from shared.db import Transaction
 from shared.insurer.answers import Answer
@@ -103,6 +103,9 @@ def note_milestones(tx: Transaction, row: Cancellation, news: News, event: xclai
     told_by = None if event is None else event.event
     details = {"milestones": list(news.reached), "event": told_by, "status": news.claim.status}
     transitions.note(tx, row, "claim_milestone", actor="xclaim", reason=_reached(news), details=details)
+    for milestone in news.reached:
+        kind = f"claim.{milestone}"
+        callbacks.record(tx, row, kind, status=row.status, next_step=row.next_step, milestone=milestone)
 
 
 def _reached(news: News) -> str:

@@ -1,15 +1,19 @@
 """What a worker process holds: settings, database, clients. Built lazily, after the fork."""
 
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
+from shared import broker, rate_limit
+from shared.callback_endpoint import CallbackClient
 from shared.clock import utc_now
 from shared.config import WorkerSettings
 from shared.db import Database
 from shared.insurer.transport import InsurerHttp
+from shared.rate_limit import RateLimit
 from shared.refund_endpoint import RefundEndpoint
 from shared.xclaim.auth import ExchangedToken, StaticToken, TokenSource
 from shared.xclaim.client import XClaimClient
@@ -41,7 +45,9 @@ class Runtime:
 
     settings: WorkerSettings
     database: Database
+    limit: RateLimit
     xcover: XCoverClient
+    callbacks: CallbackClient
     xclaim_or_none: XClaimClient | None
     refunds_or_none: RefundEndpoint | None = None
 
@@ -63,6 +69,7 @@ class Runtime:
         """Close every connection."""
         self.database.close()
         self.xcover.close()
+        self.callbacks.close()
         if self.xclaim_or_none is not None:
             self.xclaim_or_none.close()
         if self.refunds_or_none is not None:
@@ -104,10 +111,21 @@ def connect(settings: WorkerSettings, database: Database, *, clock: Callable[[],
         algorithm=settings.xcover_signature_algorithm,
         signed_headers=settings.xcover_signed_headers,
     )
-    xcover = XCoverClient(
-        base_url=settings.xcover_base_url, partner_code=settings.xcover_partner_code, signer=signer, clock=clock
+    limit = RateLimit(
+        broker.redis_client(settings, timeout=rate_limit.TIMEOUT),
+        partner=settings.xcover_partner_code,
+        per_second=settings.xcover_rate_limit,
+        process=f"{socket.gethostname()}:{os.getpid()}",
     )
-    return Runtime(settings, database, xcover, _xclaim(settings), _refunds(settings, clock))
+    xcover = XCoverClient(
+        base_url=settings.xcover_base_url,
+        partner_code=settings.xcover_partner_code,
+        signer=signer,
+        limit=limit,
+        clock=clock,
+    )
+    callbacks = CallbackClient(allows_loopback=settings.callbacks_allow_loopback, clock=clock)
+    return Runtime(settings, database, limit, xcover, callbacks, _xclaim(settings), _refunds(settings, clock))
 
 
 def _refunds(settings: WorkerSettings, clock: Callable[[], datetime]) -> RefundEndpoint | None:

@@ -14,19 +14,21 @@ import structlog
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from shared import claim_polls
-from shared.broker import STEPS_QUEUE, WEBHOOKS_QUEUE
+from shared import callbacks, claim_polls
+from shared.broker import BULK_QUEUE, CALLBACKS_QUEUE, STEPS_QUEUE, WEBHOOKS_QUEUE
 from shared.db import Transaction, now_plus
 from shared.lifecycle import TASK_OF, Step, TaskName
 from shared.models import Cancellation
 from shared.transitions import MESSAGE_PATIENCE
 from shared.webhook_models import WebhookDelivery
+from workers import turn_taking
 from workers.app import app
 from workers.queues import oldest_row_ids
 from workers.runtime import runtime
 
 AT_ONCE = 500
 """Rows rung in one sweep; the next sweep is seconds away."""
+LOOKED_AT = (STEPS_QUEUE, BULK_QUEUE, WEBHOOKS_QUEUE, CALLBACKS_QUEUE)
 DISORDER = 5.0
 """Seconds by which messages may stand in the queue in another order than their rows were rung for."""
 
@@ -36,9 +38,11 @@ log = structlog.get_logger()
 @app.task(name=TaskName.SWEEP)
 def sweep() -> None:
     """Ring for every row that is due, in no one's hands, and whose last message has left its queue."""
-    waiting = {queue: oldest_row_ids(queue) for queue in (STEPS_QUEUE, WEBHOOKS_QUEUE)}
+    waiting = {queue: oldest_row_ids(queue) for queue in LOOKED_AT}
     with runtime().database.transaction() as tx:
-        steps = _ring(tx, Cancellation, Cancellation.next_step, waiting[STEPS_QUEUE])
+        steps = _ring_steps(tx, waiting[STEPS_QUEUE], Cancellation.next_step != Step.LOOK_UP)
+        steps += _ring_steps(tx, waiting[BULK_QUEUE], Cancellation.next_step == Step.LOOK_UP)
+        turns = turn_taking.ring_for_line(tx).to_ring
         events = _ring(tx, WebhookDelivery, literal("webhook"), waiting[WEBHOOKS_QUEUE])
         polls = claim_polls.ring(tx, at_most=_polls_at_most(waiting[WEBHOOKS_QUEUE]))
         for row_id, step in steps:
@@ -47,8 +51,10 @@ def sweep() -> None:
             tx.enqueue(TaskName.HANDLE_WEBHOOK, row_id)
         for row_id in polls:
             tx.enqueue(TaskName.POLL_CLAIM, row_id)
-    if steps or events or polls:
-        log.info("rang", steps=len(steps), webhooks=len(events), polls=len(polls))
+        for row_id in callbacks.ring(tx, at_most=callbacks.AT_ONCE - len(waiting[CALLBACKS_QUEUE])):
+            tx.enqueue(TaskName.DELIVER_CALLBACK, row_id)
+    if steps or events or polls or turns:
+        log.info("rang", steps=len(steps), webhooks=len(events), polls=len(polls), turns=len(turns))
 
 
 def _polls_at_most(waiting: Sequence[UUID]) -> int:
@@ -56,13 +62,22 @@ def _polls_at_most(waiting: Sequence[UUID]) -> int:
     return 0 if runtime().xclaim_or_none is None else max(claim_polls.AT_ONCE - len(waiting), 0)
 
 
+def _ring_steps(tx: Transaction, waiting: Sequence[UUID], of_queue: ColumnElement[bool]) -> list[tuple[UUID, str]]:
+    """Ring for the steps of one queue; those that wait for a turn are rung for in their order instead."""
+    return _ring(tx, Cancellation, Cancellation.next_step, waiting, of_queue, Cancellation.turn_class.is_(None))
+
+
 def _ring(
-    tx: Transaction, table: Any, step: InstrumentedAttribute[Any] | Any, waiting: Sequence[UUID]
+    tx: Transaction,
+    table: Any,
+    step: InstrumentedAttribute[Any] | Any,
+    waiting: Sequence[UUID],
+    *only: ColumnElement[bool],
 ) -> list[tuple[UUID, str]]:
     """Mark due rows as rung and return them with their step."""
     due = (
         select(table.id)
-        .where(*_is_due(table), _is_lost(table, _oldest_ring(tx, table, waiting)))
+        .where(*_is_due(table), *only, _is_lost(table, _oldest_ring(tx, table, waiting)))
         .order_by(table.next_attempt_at)
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)

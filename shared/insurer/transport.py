@@ -47,6 +47,9 @@ _NOTHING_SENT = (
     *(httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL),
 )
 
+LookUp = Callable[[str, int], list[str]]
+"""From a host and a port to the addresses to connect to, in this order; raises httpcore.ConnectError for none."""
+
 _deadline: ContextVar[float | None] = ContextVar("insurer_call_deadline", default=None)
 
 
@@ -87,10 +90,14 @@ class InsurerHttp:
     Safe to share between threads. Make it after any fork: sockets of two processes mix up their answers.
     """
 
-    def __init__(self, *, timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self, *, timeouts: Timeouts | None = None, look_up: LookUp | None = None, max_body: int = MAX_BODY
+    ) -> None:
+        """`look_up` finds a host's addresses, once for each connection; `max_body` is in bytes."""
         self._timeouts = timeouts or Timeouts()
+        self._max_body = max_body
         self._client = httpx.Client(
-            transport=_DeadlineTransport(),
+            transport=_DeadlineTransport(look_up or _addresses),
             timeout=self._timeouts.for_httpx(),
             headers=_HEADERS,
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
@@ -122,7 +129,7 @@ class InsurerHttp:
                 raise httpx.PoolTimeout("the call's time was spent before it began")
             response = self._client.send(request, stream=True)
             try:
-                body = _limited_body(response)
+                body = _limited_body(response, self._max_body)
             finally:
                 response.close()
         return _reply(response, body)
@@ -174,12 +181,12 @@ def _evidence(error: Exception) -> dict[str, object]:
     return {"failure": type(error).__name__, "detail": redact_text(str(error))}
 
 
-def _limited_body(response: httpx.Response) -> bytes | None:
-    """Return the body, or None when it is larger than `MAX_BODY`."""
+def _limited_body(response: httpx.Response, limit: int) -> bytes | None:
+    """Return the body, or None when it is larger than the limit."""
     body = bytearray()
     for part in response.iter_raw():
         body += part
-        if len(body) > MAX_BODY:
+        if len(body) > limit:
             return None
     return bytes(body)
 
@@ -228,18 +235,21 @@ def _tls() -> ssl.SSLContext:
 class _DeadlineTransport(httpx.HTTPTransport):
     """httpx's transport over a pool whose sockets keep to the call's deadline."""
 
-    def __init__(self) -> None:
+    def __init__(self, look_up: LookUp) -> None:
         super().__init__(verify=_tls(), trust_env=False)
         self._pool = httpcore.ConnectionPool(
             ssl_context=_tls(),
             max_connections=LIMITS.max_connections,
             max_keepalive_connections=LIMITS.max_keepalive_connections,
             keepalive_expiry=LIMITS.keepalive_expiry,
-            network_backend=_DeadlineBackend(),
+            network_backend=_DeadlineBackend(look_up),
         )
 
 
 class _DeadlineBackend(httpcore.SyncBackend):
+    def __init__(self, look_up: LookUp) -> None:
+        self._look_up = look_up
+
     def connect_tcp(
         self,
         host: str,
@@ -250,7 +260,7 @@ class _DeadlineBackend(httpcore.SyncBackend):
     ) -> httpcore.NetworkStream:
         """Try each address until the deadline; only the name lookup keeps the resolver's own limit."""
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in _addresses(host, port):
+        for address in self._look_up(host, port):
             limit = _within_deadline(timeout, httpcore.ConnectTimeout)
             try:
                 stream = super().connect_tcp(address, port, limit, local_address, socket_options)

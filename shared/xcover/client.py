@@ -12,8 +12,9 @@ from shared.clock import utc_now
 from shared.insurer.addresses import base_url as checked_base_url
 from shared.insurer.addresses import segment
 from shared.insurer.answers import Answer, answered, refusal, unusable
-from shared.insurer.errors import OutcomeUnknown, UnusableAnswer
+from shared.insurer.errors import OutcomeUnknown, Throttled, UnusableAnswer
 from shared.insurer.transport import InsurerHttp, Reply
+from shared.rate_limit import RateLimit, TurnTooLate
 from shared.xcover import wire
 from shared.xcover.auth import Signer
 from shared.xcover.bookings import Booking, Confirmation, Preview
@@ -36,9 +37,11 @@ class XCoverClient:
         partner_code: str,
         signer: Signer,
         http: InsurerHttp | None = None,
+        limit: RateLimit | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """`base_url` includes the prefix, which environments differ in. Raises ValueError if unusable."""
+        self._limit = limit
         self._partner = f"{checked_base_url(base_url)}partners/{segment(partner_code, 'use the partner code')}"
         self._signer = signer
         self._http = http or InsurerHttp()
@@ -141,9 +144,21 @@ class XCoverClient:
             keyed = {} if key is None else {"x-idempotency-key": key}
             return {"Content-Type": "application/json", **keyed, **signed}
 
-        return self._http.send(
+        self._wait_for_turn(attempted)
+        reply = self._http.send(
             method, url, attempted=attempted, is_read=key is None, headers_for=headers_for, content=content
         )
+        if reply.status == 429 and self._limit is not None:
+            self._limit.pause(refusal(attempted, reply, is_read=key is None).retry_after or 1.0)
+        return reply
+
+    def _wait_for_turn(self, attempted: str) -> None:
+        if self._limit is None:
+            return
+        try:
+            self._limit.before_request()
+        except TurnTooLate as late:
+            raise Throttled(attempted, retry_after=late.seconds) from late
 
     def _url(self, attempted: str, booking_id: str, tail: str) -> str:
         return f"{self._partner}/bookings/{segment(booking_id, attempted)}{tail}"

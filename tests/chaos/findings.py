@@ -140,7 +140,7 @@ def _messages(run: Run, found: Mapping[str, Row]) -> report.Report:
     jobs = max(len(found), 1)
     steps = sum(len(row.steps) for row in found.values())
     return {
-        "per_job": round(run.messages.sent["steps"] / jobs, 2),
+        "per_job": round(run.messages.sent_for_steps / jobs, 2),
         "steps_per_job": round(steps / jobs, 2),
         "sent": {queue: run.messages.sent[queue] for queue in QUEUES},
         "given_back": {queue: run.messages.given_back[queue] for queue in QUEUES},

@@ -62,13 +62,13 @@ def conduct(plan: plans.Plan, out: Console) -> tuple[report.Report, object]:
             time.sleep(min(TOLD_EVERY, max(until - time.monotonic(), 0)))
             done, waiting = rows.read(STEPS_DONE)[0][0], rows.read(WAITING)[0][0]
             told = f"{time.monotonic() - begun:5.0f} s  steps done {done} · waiting {waiting}"
-            out.print(f"{told} · messages {messages.sent['steps']}", highlight=False)
+            out.print(f"{told} · messages {messages.sent_for_steps}", highlight=False)
         figures: report.Report = {
             "jobs": plan.jobs,
             "seconds": round(time.monotonic() - begun),
             "steps_done": rows.read(STEPS_DONE)[0][0],
             "jobs_waiting": rows.read(WAITING)[0][0],
-            "messages": messages.sent["steps"],
+            "messages": messages.sent_for_steps,
             "rung_again": rows.read(RUNG)[0][0],
             "machine": report.machine(),
         }

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Self
 from urllib.parse import urlsplit
 
-QUEUES = ("steps", "webhooks", "cancellations", "sweep")
+QUEUES = ("steps", "steps.bulk", "webhooks", "callbacks", "cancellations", "sweep")
 _PUSH = re.compile(rb'^\+[0-9.]+ \[[^]]*\] "([LR])PUSH" "([^"]+)"', re.IGNORECASE)
 AGAIN_AFTER = 0.02
 
@@ -27,6 +27,11 @@ class MessageCounter:
         self.sent: Counter[str] = Counter()
         self.given_back: Counter[str] = Counter()
         """Messages that a worker returned, or that Redis hands out again."""
+
+    @property
+    def sent_for_steps(self) -> int:
+        """Messages about steps, of either queue."""
+        return self.sent["steps"] + self.sent["steps.bulk"]
 
     def __enter__(self) -> Self:
         self._thread.start()

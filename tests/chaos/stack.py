@@ -41,8 +41,11 @@ class Stack:
 
 
 @contextmanager
-def running(plan: Plan, *, name: str = "chaos") -> Iterator[Stack]:
-    """Start everything; stop everything. The folder with the logs stays, below the run's name."""
+def running(plan: Plan, *, name: str = "chaos", **settings: str) -> Iterator[Stack]:
+    """Start everything; stop everything. The folder with the logs stays, below the run's name.
+
+    `settings` of the service take the place of those that a run usually has.
+    """
     home = ROOT / "var" / name
     home.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=home))
@@ -59,6 +62,7 @@ def running(plan: Plan, *, name: str = "chaos") -> Iterator[Stack]:
             "PORT": str(web),
             "WEB_CONCURRENCY": str(plan.gateways),
             "WORKER_CONCURRENCY": str(plan.slots),
+            **settings,
         }
         worker = procfile()["worker"]
         simulator = [sys.executable, "-m", "tests.simulator", "--port", str(insurer), "--key-mode", plan.key_mode]
@@ -90,6 +94,7 @@ def _settings(insurer: str, gateway: str) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "XCOVER_BASE_URL": f"{insurer}/x/",
         "XCOVER_PARTNER_CODE": credentials.PARTNER_CODE,
+        "XCOVER_RATE_LIMIT": "10000",  # the insurer here sets none
         "XCOVER_API_KEY": credentials.XCOVER_API_KEY,
         "XCOVER_API_SECRET": credentials.XCOVER_API_SECRET,
         "XCLAIM_BASE_URL": f"{insurer}/xclaim",

@@ -114,6 +114,7 @@ def _environment(url: str, redis_url: str, simulator: SimulatorServer) -> dict[s
         "REDIS_URL": redis_url,
         "XCOVER_BASE_URL": simulator.xcover_url,
         "XCOVER_PARTNER_CODE": PARTNER_CODE,
+        "XCOVER_RATE_LIMIT": "10000",
         "XCOVER_API_KEY": XCOVER_API_KEY,
         "XCOVER_API_SECRET": XCOVER_API_SECRET,
         "XCLAIM_BASE_URL": simulator.xclaim_url,

@@ -151,6 +151,7 @@ def environment(ports: Ports, folder: Path, redis_url: str) -> Mapping[str, str]
         "REDIS_URL": redis_url,
         "XCOVER_BASE_URL": f"{insurer}/x/",
         "XCOVER_PARTNER_CODE": credentials.PARTNER_CODE,
+        "XCOVER_RATE_LIMIT": "10000",  # the insurer here sets none
         "XCOVER_API_KEY": credentials.XCOVER_API_KEY,
         "XCOVER_API_SECRET": credentials.XCOVER_API_SECRET,
         "XCLAIM_BASE_URL": f"{insurer}/xclaim",

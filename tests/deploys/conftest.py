@@ -29,6 +29,7 @@ def service_settings(simulator: SimulatorServer, *, redis_url: str, public_url: 
         "PUBLIC_URL": public_url,
         "XCOVER_BASE_URL": simulator.xcover_url,
         "XCOVER_PARTNER_CODE": PARTNER_CODE,
+        "XCOVER_RATE_LIMIT": "10000",
         "XCOVER_API_KEY": XCOVER_API_KEY,
         "XCOVER_API_SECRET": XCOVER_API_SECRET,
         "XCLAIM_BASE_URL": simulator.xclaim_url,

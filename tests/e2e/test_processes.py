@@ -88,6 +88,7 @@ def service(database_url: str, tmp_path: Path) -> Iterator[Service]:
             "REDIS_URL": redis_url,
             "XCOVER_BASE_URL": simulator.xcover_url,
             "XCOVER_PARTNER_CODE": PARTNER_CODE,
+            "XCOVER_RATE_LIMIT": "10000",
             "XCOVER_API_KEY": XCOVER_API_KEY,
             "XCOVER_API_SECRET": XCOVER_API_SECRET,
             "XCLAIM_BASE_URL": simulator.xclaim_url,

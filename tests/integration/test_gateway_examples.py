@@ -16,6 +16,7 @@ from webhook_gateway.openapi import document
 STATES: dict[tuple[str, str], Callable[[Gateway], str]] = {
     ("refund", "report"): Gateway.accept_previewed,
     ("retry", "with_a_note"): Gateway.parked_at_confirm,
+    ("replay", "everything"): Gateway.accept,
     ("resolve", "done"): Gateway.parked_at_refund,
     ("resolve", "not_done"): Gateway.parked_at_confirm,
     ("resolve", "amend"): Gateway.parked_at_claim,
@@ -56,9 +57,18 @@ def test_every_documented_example_is_accepted(
         assert (answer.status_code, answer.get_json()["dry_run"]) == (200, body.get("dry_run", True)), answer.text
         return
 
+    if path.startswith("/v1/batches"):
+        answer = gateway.client.post(
+            "/v1/batches", json={"name": "a"}, headers=bearer(OPERATOR) | {"Idempotency-Key": "b"}
+        )
+        path = path.replace("{id}", answer.get_json()["id"])
+        answer = gateway.client.post(path, json=body, headers=bearer(OPERATOR) | {"Idempotency-Key": "key-1"})
+        assert answer.status_code == (200 if path.endswith("/cancellations") else 201), answer.text
+        return
+
     action = path.rpartition("/")[2]
     found = STATES[action, name](gateway)
-    answer = gateway.post(f"/{found}/{action}", body, token=OPERATOR)
+    answer = gateway.client.post(path.replace("{id}", found), json=body, headers=bearer(OPERATOR))
 
     assert answer.status_code == 200, answer.text
 

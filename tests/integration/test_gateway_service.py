@@ -48,7 +48,7 @@ def test_every_route_under_v1_asks_for_a_known_token(without_database: FlaskClie
         answer = without_database.open(path, method=method, headers={"Authorization": given} if given else {})
         assert (answer.status_code, answer.get_json()["type"]) == (401, "/problems/unauthorized"), rule
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-    assert len(guarded) == 14
+    assert len(guarded) == 23
 
 
 def test_the_scheme_is_read_in_any_case(without_database: FlaskClient) -> None:

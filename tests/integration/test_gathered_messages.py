@@ -24,9 +24,9 @@ OTHER: Message = (TaskName.LOOK_UP, uuid4())
 @pytest.fixture
 def queue(broker: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(broker) as server:
-        server.delete("steps", "webhooks")
+        server.delete("steps.bulk", "webhooks")
         yield server
-        server.delete("steps", "webhooks")
+        server.delete("steps.bulk", "webhooks")
 
 
 def waiting(queue: redis.Redis, name: str) -> list[tuple[str, list[str]]]:
@@ -40,7 +40,7 @@ def test_webhooks_are_gathered_and_nothing_else_is(queue: redis.Redis) -> None:
     assert broker.publish(app, [WEBHOOKS[0], OTHER, *WEBHOOKS[1:]], is_gathered=True)
 
     assert waiting(queue, "webhooks") == [("webhook.fan_out", [str(FIRST), str(SECOND), str(THIRD)])]
-    assert waiting(queue, "steps") == [("cancellation.look_up", [str(OTHER[1])])]
+    assert waiting(queue, "steps.bulk") == [("cancellation.look_up", [str(OTHER[1])])]
 
 
 def test_a_single_webhook_is_rung_for_by_its_own_message(queue: redis.Redis) -> None:

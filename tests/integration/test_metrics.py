@@ -57,6 +57,7 @@ def test_a_quiet_service_breaks_nothing(world: World, gateway: Gateway) -> None:
     assert figures(gateway) == {
         ("cfar_database_up", ""): 1.0,
         ("cfar_oldest_overdue_seconds", ""): 0.0,
+        ("cfar_callback_endpoints_disabled", ""): 0.0,
         **{("cfar_invariant_broken", invariant.name): 0.0 for invariant in INVARIANTS},
     }
 

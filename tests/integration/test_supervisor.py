@@ -289,4 +289,4 @@ def test_the_real_worker_command_names_its_queues_and_no_secret() -> None:
     """
     told = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, check=True)
     command = json.loads(told.stdout)
-    assert command[command.index("--queues") + 1] == "steps,webhooks,cancellations,sweep,probe.n"
+    assert command[command.index("--queues") + 1] == "steps,steps.bulk,webhooks,callbacks,cancellations,sweep,probe.n"

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from shared import broker, cancellations, clock, webhook_events
+from shared.broker import BULK_QUEUE, STEPS_QUEUE, WEBHOOKS_QUEUE
 from shared.lifecycle import Step, TaskName
 from shared.transitions import MESSAGE_PATIENCE
 from tests.integration.test_sweeper import change, waiting_rows
@@ -16,15 +17,17 @@ from workers.app import app
 from workers.queues import oldest_row_ids
 
 BOOKING = "8WD8Y-LTEKE-INS"
+STEPS = (STEPS_QUEUE, BULK_QUEUE)
+QUEUES = (*STEPS, WEBHOOKS_QUEUE)
 
 
 @pytest.fixture
 def queue(broker: str) -> Iterator[redis.Redis]:
     """The broker as a worker meets it, with no message left by others."""
     with redis.Redis.from_url(broker) as server:
-        server.delete("steps", "webhooks")
+        server.delete(*QUEUES)
         yield server
-        server.delete("steps", "webhooks")
+        server.delete(*QUEUES)
 
 
 def send(world: World) -> int:
@@ -54,10 +57,10 @@ def work_off(world: World, queue: redis.Redis, number: int) -> int:
     """Take the oldest messages and finish their steps, as a worker does; return how many steps that were."""
     finished = 0
     for _ in range(number):
-        (row_id,) = oldest_row_ids("steps")[-1:] or (None,)
+        name, row_id = next(((name, ids[-1]) for name in STEPS if (ids := oldest_row_ids(name))), ("", None))
         if row_id is None:
             break
-        queue.rpop("steps")
+        queue.rpop(name)
         step = Step(world.row(row_id).next_step or Step.LOOK_UP)
         with world.database.transaction() as tx:
             held = cancellations.begin_step(tx, row_id, step)
@@ -81,7 +84,7 @@ def test_a_row_whose_message_has_left_the_queue_is_rung_for_although_later_ones_
     world: World, queue: redis.Redis
 ) -> None:
     (lost,) = accept(world)
-    queue.rpop("steps")
+    queue.rpop(BULK_QUEUE)
     world.later(MESSAGE_PATIENCE)
     waiting = accept(world, 5)
     world.later(MESSAGE_PATIENCE + 1)
@@ -89,13 +92,13 @@ def test_a_row_whose_message_has_left_the_queue_is_rung_for_although_later_ones_
     assert rung(world) == {lost}
     world.later(3600)
     assert rung(world) == set()
-    assert set(oldest_row_ids("steps")) == {lost, *waiting}
+    assert set(oldest_row_ids(BULK_QUEUE)) == {lost, *waiting}
 
 
 def test_rows_that_are_due_again_are_rung_for_while_others_wait(world: World, queue: redis.Redis) -> None:
     postponed, crashed, *_ = accept(world, 4)
     for _ in range(2):
-        queue.rpop("steps")
+        queue.rpop(BULK_QUEUE)
     with world.database.transaction() as tx:
         held = cancellations.begin_step(tx, postponed, Step.LOOK_UP)
         assert held is not None
@@ -114,7 +117,7 @@ def test_after_a_flush_every_due_row_is_rung_for_at_the_next_look(world: World, 
     world.later(MESSAGE_PATIENCE + 1)
     assert rung(world) == set()
 
-    queue.delete("steps")
+    queue.delete(BULK_QUEUE)
 
     assert rung(world) == set(ids)
 
@@ -122,7 +125,7 @@ def test_after_a_flush_every_due_row_is_rung_for_at_the_next_look(world: World, 
 def test_a_lost_repeat_is_rung_for_again(world: World, queue: redis.Redis) -> None:
     (row_id,) = accept(world)
     for wait in (10.5, 10.5, 10.5, 10.5):
-        queue.delete("steps")
+        queue.delete(BULK_QUEUE)
         world.later(wait)
         assert rung(world) == {row_id}, wait
         world.later(0.1)
@@ -131,7 +134,7 @@ def test_a_lost_repeat_is_rung_for_again(world: World, queue: redis.Redis) -> No
 
 @pytest.mark.parametrize("junk", [b"", b"{", b"[]", b'{"body": 1}', b'{"body": "W10=", "properties": {}}', b"\xff"])
 def test_a_message_that_is_not_ours_tells_nothing(world: World, queue: redis.Redis, junk: bytes) -> None:
-    queue.rpush("steps", junk)
+    queue.rpush(BULK_QUEUE, junk)
     row_id = world.accept(BOOKING)
     world.database.published.clear()
     world.later(MESSAGE_PATIENCE + 1)
@@ -141,7 +144,7 @@ def test_a_message_that_is_not_ours_tells_nothing(world: World, queue: redis.Red
 
 def test_messages_of_rows_that_have_moved_on_tell_nothing(world: World, queue: redis.Redis) -> None:
     done, lost = accept(world, 2)
-    queue.delete("steps")
+    queue.delete(BULK_QUEUE)
     broker.publish(app, [(TaskName.LOOK_UP, done)] * 3)
     change(world, done, status="completed", next_attempt_at=None, ring_after=None, next_step=None)
     world.later(MESSAGE_PATIENCE + 1)
@@ -184,4 +187,4 @@ def test_many_waiting_jobs_and_one_slow_worker_make_no_flood(world: World, queue
         assert seconds < 20 * len(rows), "the jobs do not end"
 
     assert messages == 2 * len(rows)
-    assert queue.llen("steps") == 0
+    assert [queue.llen(name) for name in STEPS] == [0, 0]

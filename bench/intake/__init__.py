@@ -1,0 +1,1 @@
+"""Handing cancellations over in bulk beside handing them over one by one."""

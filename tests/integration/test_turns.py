@@ -1,0 +1,184 @@
+"""Who is served first while the insurer's rate limit lets only some begin."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import update
+
+from shared import caller_actions, cancellations, turns
+from shared.batch_models import Batch
+from shared.clock import utc_now
+from shared.lifecycle import Step, TaskName
+from shared.models import Cancellation
+from shared.rate_limit import TurnTooLate
+from shared.transitions import MESSAGE_PATIENCE
+from tests.simulator import PARTNER_CODE
+from tests.world import World
+from workers import turn_taking
+from workers.runtime import runtime
+
+BOOKING = "8WD8Y-LTEKE-INS"
+
+
+@pytest.fixture(autouse=True)
+def anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test knows of another's empty line."""
+    monkeypatch.setattr(turn_taking, "_nobody_until", 0.0)
+
+
+def change(world: World, row_id: UUID, **values: Any) -> UUID:
+    with world.database.transaction() as tx:
+        tx.session.execute(update(Cancellation).where(Cancellation.id == row_id).values(**values))
+    return row_id
+
+
+def accepted(world: World, *, booking: str = BOOKING, **values: Any) -> UUID:
+    """Accept a cancellation whose message nobody has seen."""
+    row_id = world.accept(booking, refund={"mode": "skip"})
+    world.database.published.clear()
+    return change(world, row_id, **values) if values else row_id
+
+
+def previewed(world: World, seconds: float) -> UUID:
+    """One that waits to be confirmed within so many seconds."""
+    deadline = utc_now() + timedelta(seconds=seconds)
+    return accepted(
+        world, next_step="confirm", done_steps=["look_up", "preview", "refund"], preview_expires_at=deadline
+    )
+
+
+def in_bulk(world: World, count: int, *, caller: str, booking: str = BOOKING) -> list[UUID]:
+    """Cancellations of a batch, as they are handed over: with a place and without a message."""
+    with world.database.transaction() as tx:
+        batch = Batch(partner=PARTNER_CODE, caller=caller, idempotency_key=str(uuid4()), fingerprint="", name="show")
+        tx.session.add(batch)
+        tx.session.flush()
+        places = turns.bulk_places(tx, partner=PARTNER_CODE, caller=caller, count=count)
+    place = {"batch_id": batch.id, "turn_class": turns.BULK, "ring_after": None, "caller": caller}
+    return [accepted(world, booking=booking, **place, turn=turn) for turn in places]
+
+
+def give_back(world: World, *row_ids: UUID) -> None:
+    for row_id in row_ids:
+        with world.database.transaction() as tx:
+            turns.give_back(tx, row_id)
+
+
+def served(world: World, count: int = 100) -> list[UUID]:
+    with world.database.transaction() as tx:
+        return [row_id for row_id, _ in turns.front_of_line(tx, partner=PARTNER_CODE, count=count).to_ring]
+
+
+def refuse_all(monkeypatch: pytest.MonkeyPatch, *, seconds: float = 9.0) -> None:
+    def refuse(*, within: float) -> None:
+        raise TurnTooLate(seconds)
+
+    monkeypatch.setattr(runtime().limit, "wait_for_turn", refuse)
+
+
+def test_deadlines_come_first_then_single_ones_then_batches(world: World) -> None:
+    bulk = in_bulk(world, 2, caller="shop")
+    first, second = accepted(world, created_at=utc_now() - timedelta(seconds=60)), accepted(world)
+    late, soon = previewed(world, 7200), previewed(world, 3600)
+    without_deadline = accepted(world, next_step="cancel", done_steps=["look_up"])
+    give_back(world, late, second, without_deadline, soon, first)
+
+    everyone = served(world)
+    # Of one second, so in either order.
+    assert everyone == [soon, late, without_deadline, first, second, *bulk]
+
+
+def test_a_callers_large_batch_does_not_keep_anothers_small_one_waiting(world: World) -> None:
+    large = in_bulk(world, 20, caller="shop")
+    assert served(world, 5) == large[:5]
+    for row_id in large[:5]:
+        change(world, row_id, turn_class=None, turn=None)
+    small = in_bulk(world, 3, caller="other")
+
+    begun = served(world, 8)
+    assert set(small) <= set(begun)
+    assert begun == [row_id for row_id in begun if row_id in {*large, *small}]
+
+
+def test_a_batch_that_is_held_is_never_served(world: World) -> None:
+    held = in_bulk(world, 2, caller="shop")
+    for row_id in held:
+        change(world, row_id, turn_class=turns.HELD)
+    world.later(3600)
+    world.sweep()
+
+    assert served(world) == []
+    assert world.database.published == []
+    give_back(world, *held)
+    assert {world.row(row_id).turn_class for row_id in held} == {turns.HELD}
+
+
+def test_each_is_rung_for_once_and_again_when_that_was_lost(world: World) -> None:
+    (row_id,) = in_bulk(world, 1, caller="shop")
+
+    assert served(world) == [row_id]
+    assert served(world) == []
+    world.later(MESSAGE_PATIENCE + 1)
+    assert served(world) == [row_id]
+
+
+def test_one_that_is_in_hand_or_not_due_is_not_served(world: World) -> None:
+    in_hand, later = in_bulk(world, 2, caller="shop")
+    change(world, in_hand, lease_until=utc_now() + timedelta(seconds=8))
+    change(world, later, next_attempt_at=utc_now() + timedelta(seconds=60))
+
+    assert served(world) == []
+
+
+def test_whatever_begins_or_ends_waits_for_no_turn_any_more(world: World) -> None:
+    begun, ended = in_bulk(world, 2, caller="shop")
+    with world.database.transaction() as tx:
+        assert cancellations.begin_step(tx, begun, Step.LOOK_UP) is not None
+    with world.database.transaction() as tx:
+        caller_actions.abort(tx, ended, actor="caller:shop")
+
+    assert [world.row(row_id).turn_class for row_id in (begun, ended)] == [None, None]
+
+
+def test_a_step_that_gets_no_turn_takes_nothing_and_leaves_no_trace(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row_id = accepted(world)
+    refuse_all(monkeypatch)
+    world.run(TaskName.LOOK_UP, row_id)
+
+    row = world.row(row_id)
+    assert (row.turn_class, row.lease, row.tries, row.lease_until) == (turns.SINGLE, 0, 0, None)
+    assert [line.event for line in world.timeline(row_id)] == ["accepted"]
+    assert world.database.published == []
+
+
+def test_a_step_that_had_its_turn_rings_for_the_next_in_line(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = in_bulk(world, 2, caller="shop")
+    other = accepted(world)
+    world.run(TaskName.LOOK_UP, other)
+
+    assert [row_id for task, row_id in world.database.published if task is TaskName.LOOK_UP] == [first, second]
+
+
+def test_the_sweeper_rings_for_the_first_in_line_and_for_none_of_the_rest(world: World) -> None:
+    rows = in_bulk(world, 40, caller="shop")
+    world.configure(xcover_rate_limit=20)
+    world.later(MESSAGE_PATIENCE + 1)
+    world.sweep()
+
+    rung = [row_id for _, row_id in world.database.published]
+    assert rung == rows[: len(rung)]
+    assert 1 <= len(rung) <= 6
+
+
+def test_a_bulk_of_cancellations_is_carried_to_its_end_by_one_ring_after_the_other(world: World) -> None:
+    rows = []
+    for number in range(12):
+        rows += in_bulk(world, 1, caller=f"shop-{number % 3}", booking=world.booking().id)
+    world.sweep()
+    world.drain()
+
+    assert {world.row(row_id).status for row_id in rows} == {"completed"}

@@ -1,0 +1,160 @@
+"""/v1/batches: handing many cancellations over together, and steering them together."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import structlog
+from flask import Blueprint, Response, jsonify, request, url_for
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from shared import batches, bulk_intake
+from shared.batch_models import Batch
+from shared.bulk_intake import Taken
+from shared.db import Database, Transaction
+from shared.problems import Problem
+from webhook_gateway import auth, batch_lines, batch_resources, current, idempotency_key, paging
+from webhook_gateway.batch_lines import BatchBody, LinesBody, Read
+from webhook_gateway.batch_resources import BatchList, LineRefused, LinesTaken
+from webhook_gateway.bodies import MAX_BATCH_BYTES, read_json
+
+blueprint = Blueprint("batches", __name__, url_prefix="/v1/batches")
+
+log = structlog.get_logger()
+
+
+class ListQuery(BaseModel):
+    """The list's query parameters; none is required."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: paging.Limit = 50
+    cursor: paging.Cursor = None
+
+
+@blueprint.post("")
+def open_one() -> Response:
+    """Open a batch with its first lines, or show the one this key stands for."""
+    key, sent = idempotency_key.from_request(), read_json(limit=MAX_BATCH_BYTES)
+    body, settings = batch_lines.parse(sent, BatchBody), current.settings()
+    read = batch_lines.read(body.cancellations, settings=settings, caller=auth.caller())
+    with current.database().transaction() as tx:
+        batch, created = batches.open_batch(
+            tx, sent=sent, name=body.name, expected=body.expected, caller=auth.caller(),
+            partner=settings.xcover_partner_code, key=key,
+        )  # fmt: skip
+        taken = _take(tx, batch, body, read)
+        resource = batch_resources.opened(batch, batches.counts(tx.session, batch.id), taken)
+    log.info("batch_opened" if created else "batch_repeated", batch_id=resource.id, caller=batch.caller)
+    location = url_for("batches.show", batch_id=batch.id)
+    return _answer(resource, status=201 if created else 200, headers={"Location": location})
+
+
+@blueprint.get("")
+def list_them() -> Response:
+    """List batches, newest first: a caller's own, an operator everyone's."""
+    query = paging.read(ListQuery, request.args.to_dict(flat=False))
+    wanted = select(Batch).order_by(Batch.id.desc()).limit(query.limit + 1)
+    if not auth.is_operator():
+        wanted = wanted.where(Batch.caller == auth.caller())
+    if query.cursor is not None:
+        wanted = wanted.where(Batch.id < paging.id_at(query.cursor))
+    with current.database().reading() as session:
+        rows = session.scalars(wanted).all()
+    kept = rows[: query.limit]
+    cursor = paging.cursor_at(kept[-1].id) if len(rows) > len(kept) else None
+    return _answer(BatchList(items=[batch_resources.summary(row) for row in kept], next_cursor=cursor))
+
+
+@blueprint.get("/<uuid:batch_id>")
+def show(batch_id: UUID) -> Response:
+    """Show one, and how many of its cancellations stand where."""
+    return _shown_now(batch_id)
+
+
+@blueprint.post("/<uuid:batch_id>/cancellations")
+def add(batch_id: UUID) -> Response:
+    """Add lines."""
+    body = batch_lines.parse(read_json(limit=MAX_BATCH_BYTES), LinesBody)
+    with current.database().reading() as session:
+        owner = _visible(session, batch_id).caller
+    read = batch_lines.read(body.cancellations, settings=current.settings(), caller=owner)
+    with current.database().transaction() as tx:
+        taken = _take(tx, _visible(tx.session, batch_id), body, read)
+    log.info("batch_lines_taken", batch_id=str(batch_id), accepted=taken.accepted, repeated=taken.repeated)
+    return _answer(taken)
+
+
+@blueprint.post("/<uuid:batch_id>/pause")
+def pause(batch_id: UUID) -> Response:
+    """Hold what has not begun."""
+    return _steered(batch_id, batches.pause)
+
+
+@blueprint.post("/<uuid:batch_id>/resume")
+def resume(batch_id: UUID) -> Response:
+    """Go on with what was held."""
+    return _steered(batch_id, batches.resume)
+
+
+@blueprint.post("/<uuid:batch_id>/call_off")
+def call_off(batch_id: UUID) -> Response:
+    """Abort what has not begun, and take no more."""
+    actor = auth.actor()
+    return _steered(batch_id, lambda database, found: batches.call_off(database, found, actor=actor))
+
+
+def _take(tx: Transaction, batch: Batch, body: BatchBody | LinesBody, read: Read) -> LinesTaken:
+    """Store the lines; raise Problem if some are invalid and are not to be skipped."""
+    sent = {
+        place: (key, body.cancellations[place]) for place, key in read.keys.items() if place in read.invalid and key
+    }
+    # What was accepted once is repeated, even where today's settings would refuse it.
+    before = bulk_intake.recognise(
+        tx.session, {place: (key, batch_lines.body_of(line)) for place, (key, line) in sent.items()},
+        caller=batch.caller,
+    )  # fmt: skip
+    wrong = {place: why for place, why in read.invalid.items() if place not in before.ids}
+    if wrong and not body.skip_invalid:
+        raise batch_lines.refusal(wrong)
+    new = Taken()
+    if read.lines:
+        new = batches.add(tx, batch.id, read.lines, actor=auth.actor())
+    ids, refused = {**before.ids, **new.ids}, {**wrong, **before.refused, **new.refused}
+    return LinesTaken(
+        accepted=new.accepted,
+        repeated=len(before.repeated) + len(new.repeated),
+        refused=[
+            LineRefused(line=place + 1, idempotency_key=read.keys[place], problem=batch_lines.shortened(refused[place]))
+            for place in sorted(refused)
+        ],
+        ids=[str(ids[place]) if place in ids else None for place in range(len(body.cancellations))],
+    )
+
+
+def _steered(batch_id: UUID, act: Callable[[Database, UUID], None]) -> Response:
+    with current.database().reading() as session:
+        _visible(session, batch_id)
+    act(current.database(), batch_id)
+    return _shown_now(batch_id)
+
+
+def _visible(session: Session, batch_id: UUID) -> Batch:
+    batch = batches.find(session, batch_id)
+    if batch is None or not auth.may_see(batch.caller):
+        raise Problem("not-found", f"There is no batch {batch_id}.")
+    return batch
+
+
+def _shown_now(batch_id: UUID) -> Response:
+    with current.database().reading() as session:
+        resource = batch_resources.shown(_visible(session, batch_id), batches.counts(session, batch_id))
+    return _answer(resource)
+
+
+def _answer(resource: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    response = jsonify(resource.model_dump(mode="json"))
+    response.status_code = status
+    response.headers.update(headers or {})
+    return response

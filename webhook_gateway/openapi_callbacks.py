@@ -1,0 +1,44 @@
+"""/v1/cancellations/{id}/callbacks in words: what each route takes and answers."""
+
+from typing import Any
+
+from webhook_gateway import openapi_examples as examples
+from webhook_gateway.openapi_parts import BODY, answer, operation
+
+REPLAYS: examples.Examples = {"everything": {"summary": "Send all that were not delivered again", "value": {}}}
+_ID = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "format": "uuid"},
+    "description": "The cancellation's id",
+}
+
+
+def paths() -> dict[str, Any]:
+    """Return this part of the `paths` object."""
+    return {
+        "/v1/cancellations/{id}/callbacks": {
+            "get": operation(
+                "Show what its caller was told",
+                "Every message about this cancellation, in order: when it was sent, how often, and how the endpoint "
+                "answered last.",
+                parameters=[_ID],
+                answers={"200": answer("The messages", "CallbackList")},
+                refusals=("not-found",),
+            )
+        },
+        "/v1/cancellations/{id}/callbacks/replay": {
+            "post": operation(
+                "Have its caller told again",
+                "Everything that was not delivered is due again, in order; or one message, named by its `id`, also one "
+                "that was delivered. A disabled endpoint is enabled. What is being sent right now is left alone. Needs "
+                "no body.",
+                parameters=[_ID],
+                body=("CallbackReplayBody", REPLAYS),
+                is_body_required=False,
+                answers={"200": answer("The messages, as they stand now", "CallbackReplay")},
+                refusals=("not-found", *BODY),
+            )
+        },
+    }
