@@ -14,10 +14,12 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
+from shared import clock
+
 HEADROOM = 0.97
 """Of the allowed rate: requests spaced evenly when they leave arrive unevenly, and one too many is answered 429."""
-IN_STEP_PATIENCE = 15.0
-"""Seconds for which a step in the middle of its work waits for its next request's turn."""
+IN_STEP_PATIENCE = 5.0
+"""Seconds for which a step in the middle of its work waits for its next request's turn, twice at most."""
 ASIDE_SECONDS = 5.0
 """For which Redis is not asked again once it did not answer."""
 TIMEOUT = 0.5
@@ -26,7 +28,7 @@ SEEN_SECONDS = 60
 
 _RESERVE = """
 local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
+local now = time[1] * 1000000 + time[2] + ARGV[5]
 redis.call('ZADD', KEYS[2], time[1], ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', time[1] - ARGV[4])
 redis.call('EXPIRE', KEYS[2], ARGV[4])
@@ -39,7 +41,7 @@ return {1, at - now, sharing}
 """
 _PAUSE = """
 local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
+local now = time[1] * 1000000 + time[2] + ARGV[2]
 local at = math.max(now + ARGV[1], tonumber(redis.call('GET', KEYS[1]) or 0))
 redis.call('SET', KEYS[1], string.format('%.0f', at), 'PX', math.ceil((at - now) / 1000) + 1000)
 """
@@ -91,8 +93,8 @@ class RateLimit:
     def pause(self, seconds: float) -> None:
         """Let nothing more leave for so long: the insurer has said that it is too much."""
         with self._lock:
-            self._own_next = max(self._own_next, time.monotonic() + seconds)
-        self._asked(self._pause, self._keys[:1], [round(seconds * 1e6)])
+            self._own_next = max(self._own_next, _now() + seconds)
+        self._asked(self._pause, self._keys[:1], [round(seconds * 1e6), _shift()])
 
     @contextmanager
     def prepaid(self) -> Iterator[None]:
@@ -111,7 +113,7 @@ class RateLimit:
         self.wait_for_turn(within=IN_STEP_PATIENCE)
 
     def _reserved(self, within: float) -> float:
-        given = [round(self.interval * 1e6), round(within * 1e6), self._process, SEEN_SECONDS]
+        given = [round(self.interval * 1e6), round(within * 1e6), self._process, SEEN_SECONDS, _shift()]
         answer = self._asked(self._reserve, self._keys, given)
         if answer is None:
             return self._reserved_alone(within)
@@ -123,7 +125,7 @@ class RateLimit:
     def _reserved_alone(self, within: float) -> float:
         """Keep to this process's share of the rate."""
         with self._lock:
-            now = time.monotonic()
+            now = _now()
             at = max(now, self._own_next)
             if at - now > within:
                 raise TurnTooLate(at - now)
@@ -141,3 +143,13 @@ class RateLimit:
                 "rate_limit_alone", error=type(error).__name__, sharing=self._sharing, next="keeps to its share"
             )
             return None
+
+
+def _now() -> float:
+    """Return this process's seconds, moved as tests move its clocks."""
+    return time.monotonic() + clock.shift().total_seconds()
+
+
+def _shift() -> int:
+    """Return the microseconds by which tests have moved our clocks; Redis has its own."""
+    return round(clock.shift().total_seconds() * 1e6)

@@ -69,7 +69,9 @@ class World:
         self.settings = worker_settings(self.simulator, **settings)
         # Both sides check signatures against true time, which our moved clock is not.
         self._disconnect()
-        connected = runtime.connect(self.settings, self.database, clock=lambda: datetime.now(UTC))
+        connected = runtime.connect(
+            self.settings, self.database, clock=lambda: datetime.now(UTC), line=f"{PARTNER_CODE}:{uuid4()}"
+        )
         self._connected = connected
         runtime.configure(lambda: connected)
 

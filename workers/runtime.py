@@ -103,8 +103,13 @@ def forget() -> None:
     _current, _build = None, None
 
 
-def connect(settings: WorkerSettings, database: Database, *, clock: Callable[[], datetime] = utc_now) -> Runtime:
-    """Build the clients that the settings describe; `clock` dates what they sign."""
+def connect(
+    settings: WorkerSettings, database: Database, *, clock: Callable[[], datetime] = utc_now, line: str | None = None
+) -> Runtime:
+    """Build the clients that the settings describe; `clock` dates what they sign.
+
+    All processes that share an insurer's rate limit stand in one `line`, the partner's.
+    """
     signer = Signer(
         api_key=settings.xcover_api_key.get_secret_value(),
         secret=settings.xcover_api_secret.get_secret_value(),
@@ -113,7 +118,7 @@ def connect(settings: WorkerSettings, database: Database, *, clock: Callable[[],
     )
     limit = RateLimit(
         broker.redis_client(settings, timeout=rate_limit.TIMEOUT),
-        partner=settings.xcover_partner_code,
+        partner=line or settings.xcover_partner_code,
         per_second=settings.xcover_rate_limit,
         process=f"{socket.gethostname()}:{os.getpid()}",
     )

@@ -20,7 +20,7 @@ LIMITED = frozenset({Step.LOOK_UP, Step.PREVIEW, Step.CONFIRM, Step.CANCEL})
 """Steps that begin with a request to XCover."""
 BULK_PATIENCE, PATIENCE = 1.5, 2.5
 """Requests' times for which a new cancellation of a batch, and anything else, waits for its turn in a worker."""
-SHORTEST_PATIENCE = 0.05
+SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.05, 2.0
 """Seconds."""
 ON_THEIR_WAY = 0.15
 """Seconds of requests, and three at least, for which messages to those in line may be on their way."""
@@ -59,12 +59,18 @@ def ring_for_line(tx: Transaction) -> turns.Front:
 
 
 def _waited(step: Step, cancellation_id: UUID) -> bool:
-    patience = max(PATIENCE * runtime().limit.interval, SHORTEST_PATIENCE)
-    first = max(BULK_PATIENCE * runtime().limit.interval, SHORTEST_PATIENCE) if step is Step.LOOK_UP else patience
-    if _is_granted(first) or (first < patience and not _is_of_batch(cancellation_id) and _is_granted(patience)):
-        return True
-    _give_back(cancellation_id)
-    return False
+    patience, bulk_patience = _seconds(PATIENCE), _seconds(BULK_PATIENCE)
+    if step is not Step.LOOK_UP:
+        is_granted = _is_granted(patience)
+    else:
+        is_granted = _is_granted(bulk_patience) or (not _is_of_batch(cancellation_id) and _is_granted(patience))
+    if not is_granted:
+        _give_back(cancellation_id)
+    return is_granted
+
+
+def _seconds(requests: float) -> float:
+    return min(max(requests * runtime().limit.interval, SHORTEST_PATIENCE), LONGEST_PATIENCE)
 
 
 def _is_granted(patience: float) -> bool:

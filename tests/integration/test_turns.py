@@ -14,6 +14,7 @@ from shared.lifecycle import Step, TaskName
 from shared.models import Cancellation
 from shared.rate_limit import TurnTooLate
 from shared.transitions import MESSAGE_PATIENCE
+from tests.embedded import EmbeddedRedis
 from tests.simulator import PARTNER_CODE
 from tests.world import World
 from workers import turn_taking
@@ -182,3 +183,18 @@ def test_a_bulk_of_cancellations_is_carried_to_its_end_by_one_ring_after_the_oth
     world.drain()
 
     assert {world.row(row_id).status for row_id in rows} == {"completed"}
+
+
+def test_what_the_insurer_answers_with_429_stops_everything_for_as_long_as_it_says(world: World) -> None:
+    with EmbeddedRedis() as own:  # what rests there rests for everybody
+        world.configure(xcover_rate_limit=1000, redis_url=own.url)
+        world.control.settings(rate_limit=1, retry_after=30)
+        rows = [accepted(world, booking=world.booking().id) for _ in range(2)]
+        for row_id in rows:
+            world.run(TaskName.LOOK_UP, row_id)
+        with pytest.raises(TurnTooLate) as refused:
+            runtime().limit.wait_for_turn(within=1)
+
+    assert 20 < refused.value.seconds <= 30
+    assert sorted(world.row(row_id).next_step or "" for row_id in rows) == ["look_up", "preview"]
+    assert {world.row(row_id).tries for row_id in rows} == {0}
