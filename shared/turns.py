@@ -14,11 +14,9 @@ from shared.transitions import MESSAGE_PATIENCE
 
 PROMISED, SINGLE, BULK, HELD = 0, 1, 2, 9
 """Classes of service, served in this order: money or a deadline is at stake; asked for one by one; in bulk; not now."""
-
-
-UNSYNCHRONIZED = {"synchronize_session": False}
 LATEST = 2**62
 """The place of a promise without a deadline."""
+UNSYNCHRONIZED = {"synchronize_session": False}
 
 
 def give_back(tx: Transaction, cancellation_id: UUID) -> None:
@@ -68,9 +66,12 @@ def front_of_line(tx: Transaction, *, partner: str, count: int) -> Front:
     if not ids:
         return Front(waiting=len(found), to_ring=[])
     unrung = or_(Cancellation.ring_after.is_(None), Cancellation.ring_after <= now_plus(0))
+    locked = select(Cancellation.id).where(Cancellation.id.in_(ids), Cancellation.turn_class < HELD, unrung)
+    # Whoever else rings for the same rows at this moment has them locked, and they are rung for.
+    taken = tx.session.scalars(locked.with_for_update(skip_locked=True)).all()
     rung = (
         update(Cancellation)
-        .where(Cancellation.id.in_(ids), Cancellation.turn_class.is_not(None), unrung)
+        .where(Cancellation.id.in_(taken))
         .values(rings=Cancellation.rings + 1, ring_after=now_plus(MESSAGE_PATIENCE))
         .returning(Cancellation.id, Cancellation.next_step)
     )

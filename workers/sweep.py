@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from shared import callbacks, claim_polls
+from shared import callbacks, claim_polls, turns
 from shared.broker import BULK_QUEUE, CALLBACKS_QUEUE, STEPS_QUEUE, WEBHOOKS_QUEUE
 from shared.db import Transaction, now_plus
 from shared.lifecycle import TASK_OF, Step, TaskName
@@ -42,7 +42,7 @@ def sweep() -> None:
     with runtime().database.transaction() as tx:
         steps = _ring_steps(tx, waiting[STEPS_QUEUE], Cancellation.next_step != Step.LOOK_UP)
         steps += _ring_steps(tx, waiting[BULK_QUEUE], Cancellation.next_step == Step.LOOK_UP)
-        turns = turn_taking.ring_for_line(tx).to_ring
+        in_line = turn_taking.ring_for_line(tx).to_ring
         events = _ring(tx, WebhookDelivery, literal("webhook"), waiting[WEBHOOKS_QUEUE])
         polls = claim_polls.ring(tx, at_most=_polls_at_most(waiting[WEBHOOKS_QUEUE]))
         for row_id, step in steps:
@@ -53,8 +53,8 @@ def sweep() -> None:
             tx.enqueue(TaskName.POLL_CLAIM, row_id)
         for row_id in callbacks.ring(tx, at_most=callbacks.AT_ONCE - len(waiting[CALLBACKS_QUEUE])):
             tx.enqueue(TaskName.DELIVER_CALLBACK, row_id)
-    if steps or events or polls or turns:
-        log.info("rang", steps=len(steps), webhooks=len(events), polls=len(polls), turns=len(turns))
+    if steps or events or polls or in_line:
+        log.info("rang", steps=len(steps), webhooks=len(events), polls=len(polls), in_line=len(in_line))
 
 
 def _polls_at_most(waiting: Sequence[UUID]) -> int:
@@ -63,8 +63,10 @@ def _polls_at_most(waiting: Sequence[UUID]) -> int:
 
 
 def _ring_steps(tx: Transaction, waiting: Sequence[UUID], of_queue: ColumnElement[bool]) -> list[tuple[UUID, str]]:
-    """Ring for the steps of one queue; those that wait for a turn are rung for in their order instead."""
-    return _ring(tx, Cancellation, Cancellation.next_step, waiting, of_queue, Cancellation.turn_class.is_(None))
+    """Ring for the steps of one queue; those that wait in our partner's line are rung for in their order instead."""
+    is_anothers = Cancellation.partner != runtime().settings.xcover_partner_code
+    in_no_line = or_(Cancellation.turn_class.is_(None), and_(is_anothers, Cancellation.turn_class < turns.HELD))
+    return _ring(tx, Cancellation, Cancellation.next_step, waiting, of_queue, in_no_line)
 
 
 def _ring(

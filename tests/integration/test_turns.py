@@ -175,6 +175,15 @@ def test_the_sweeper_rings_for_the_first_in_line_and_for_none_of_the_rest(world:
     assert 1 <= len(rung) <= 6
 
 
+def test_what_waits_in_the_line_of_a_partner_that_is_configured_no_more_is_rung_for_all_the_same(world: World) -> None:
+    (left,), (held,) = in_bulk(world, 1, caller="shop"), in_bulk(world, 1, caller="shop")
+    change(world, left, partner="FORMER")
+    change(world, held, partner="FORMER", turn_class=turns.HELD)
+    world.sweep()
+
+    assert [row_id for _, row_id in world.database.published] == [left]
+
+
 def test_a_bulk_of_cancellations_is_carried_to_its_end_by_one_ring_after_the_other(world: World) -> None:
     rows = []
     for number in range(12):
