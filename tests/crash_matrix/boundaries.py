@@ -115,6 +115,7 @@ PLACES = (
 TASKS_WITHOUT_BOUNDARIES = {
     TaskName.POLL_CLAIM: "it asks, and takes the answer in one transaction as webhook-answer does; it is asked again",
     TaskName.FAN_OUT_WEBHOOKS: "it writes nothing, and the sweeper rings for what it does not send",
+    TaskName.DELIVER_CALLBACK: "it moves no cancellation on; that a message is sent again is told in test_callbacks.py",
     TaskName.PROBE: "it touches a file and nothing else",
     TaskName.CHECK_INVARIANTS: "it moves nothing on: what it blocks is one transaction, and it looks again",
 }
@@ -133,6 +134,12 @@ WRITING_ROUTES = {
 WRITING_ROUTES_WITHOUT_BOUNDARIES = {
     "webhook_operations.replay_one": "it makes a handled event due again in one transaction; a repeat does so too",
     "webhook_operations.replay_those": "the same, some hundreds in a transaction",
+    "batches.open_one": "it stores what it is given in one transaction; a repeat finds it by its keys",
+    "batches.add": "the same; whole imports die in test_import_is_killed.py",
+    "batches.pause": "it changes rows in chunks; a repeat goes on where it stopped",
+    "batches.resume": "the same",
+    "batches.call_off": "the same",
+    "callbacks.replay": "it makes messages due again in one transaction; a repeat does so too",
 }
 WITHOUT_MESSAGE = frozenset({"abort"})
 """What rings nobody has no boundary around the ring."""

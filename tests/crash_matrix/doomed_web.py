@@ -9,11 +9,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from flask import Response, request
 from sqlalchemy import text
 
 from shared.db import Database, Message, Transaction
+from shared.webhook_intake import Event, Intake
 from tests.crash_matrix.boundaries import WebBoundary
 from tests.crash_matrix.dooms import FOLDER, Doom, Folder
 from webhook_gateway.doorbell import Doorbell
@@ -34,6 +36,7 @@ class _Request(threading.local):
 
 _doomed = _Request()
 _transaction, _ring = Database.transaction, Doorbell.ring
+_init, _store = Database.__init__, Intake.store
 
 
 def _reach(boundary: WebBoundary, stay: Callable[[], object] = lambda: None) -> None:
@@ -65,6 +68,18 @@ def _rung(self: Doorbell, messages: Sequence[Message]) -> None:
         _reach(WebBoundary.RUNG)
 
 
+def _with_room(self: Database, url: str, **named: Any) -> None:
+    """Have a connection for every request that waits at a boundary."""
+    _init(self, url, **{**named, "max_overflow": 100})
+
+
+def _stored_alone(self: Intake, event: Event) -> bool:
+    """Let no request that waits at its boundary keep others from coming to theirs."""
+    return _store(Intake(self._database, source=self._source), event)
+
+
+Database.__init__ = _with_room  # type: ignore[assignment,method-assign]
+Intake.store = _stored_alone  # type: ignore[method-assign]
 Database.transaction = _watched  # type: ignore[method-assign]
 Doorbell.ring = _rung  # type: ignore[method-assign]
 

@@ -88,9 +88,10 @@ def test_a_declined_claim_is_never_made_a_second_time(world: World) -> None:
 
 
 def test_the_wait_of_a_postponed_one_can_be_skipped(world: World) -> None:
-    booking = world.booking(faults=[{"on": "get_booking", "do": "throttle", "retry_after": 3600}])
+    booking = world.booking(faults=[{"on": "get_booking", "do": "drop_before"}])
     row_id = world.accept(booking, refund=SKIP)
     world.drain()
+    assert world.row(row_id).next_step == "look_up"
 
     _retry(world, row_id)
     world.drain()

@@ -34,26 +34,28 @@ def upgrade() -> None:
         sa.UniqueConstraint("caller", "idempotency_key", name=op.f("uq_batches_caller_idempotency_key")),
     )
     op.create_index(op.f("ix_batches_caller_id"), "batches", ["caller", "id"], unique=False)
-    with op.batch_alter_table("cancellations", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("batch_id", sa.Uuid(), nullable=True))
-        batch_op.add_column(sa.Column("turn_class", sa.SmallInteger(), nullable=True))
-        batch_op.add_column(sa.Column("turn", sa.BigInteger(), nullable=True))
-        batch_op.add_column(sa.Column("callback_url", sa.String(length=2048), nullable=True))
-        batch_op.create_foreign_key(batch_op.f("fk_cancellations_batch_id"), "batches", ["batch_id"], ["id"])
-        batch_op.create_index(
-            "ix_cancellations_batch",
-            ["batch_id", "id"],
-            unique=False,
-            postgresql_where=IN_BATCH,
-            sqlite_where=IN_BATCH,
-        )
-        batch_op.create_index(
-            "ix_cancellations_turns",
-            ["partner", "turn_class", "turn"],
-            unique=False,
-            postgresql_where=AWAITS_TURN,
-            sqlite_where=AWAITS_TURN,
-        )
+    # Not in batch mode: on SQLite that rebuilds the table, which fails while others refer to its rows.
+    batch = sa.Column("batch_id", sa.Uuid(), sa.ForeignKey("batches.id", name=op.f("fk_cancellations_batch_id")))
+    op.add_column("cancellations", batch, inline_references=True)
+    op.add_column("cancellations", sa.Column("turn_class", sa.SmallInteger(), nullable=True))
+    op.add_column("cancellations", sa.Column("turn", sa.BigInteger(), nullable=True))
+    op.add_column("cancellations", sa.Column("callback_url", sa.String(length=2048), nullable=True))
+    op.create_index(
+        "ix_cancellations_batch",
+        "cancellations",
+        ["batch_id", "id"],
+        unique=False,
+        postgresql_where=IN_BATCH,
+        sqlite_where=IN_BATCH,
+    )
+    op.create_index(
+        "ix_cancellations_turns",
+        "cancellations",
+        ["partner", "turn_class", "turn"],
+        unique=False,
+        postgresql_where=AWAITS_TURN,
+        sqlite_where=AWAITS_TURN,
+    )
     _create_callbacks()
 
 
