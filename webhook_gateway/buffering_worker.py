@@ -2,7 +2,7 @@
 
 Left alone a thread reads from the client without any time limit, so that as many slow senders as there are threads
 stop the gateway; and closing a connection waits in the main loop, up to two seconds each, for a client to close it too.
-Here the main loop reads what comes, from many clients at once, and waits for nobody. Nothing of the application belongs
+Here a thread that finds only a part of a request gives it to the main loop, which reads on for many clients at once. Nothing of the application belongs
 here.
 """
 
