@@ -1,9 +1,9 @@
-"""gunicorn's threaded worker, but a thread gets a request only when all of it has arrived.
+"""gunicorn's threaded worker, but a thread serves a request only when all of it has arrived.
 
 Left alone a thread reads from the client without any time limit, so that as many slow senders as there are threads
 stop the gateway; and closing a connection waits in the main loop, up to two seconds each, for a client to close it too.
-Here a thread that finds only a part of a request gives it to the main loop, which reads on for many clients at once. Nothing of the application belongs
-here.
+Here a thread that finds only a part of a request gives it to the main loop, which reads on for many clients at once and
+waits for nobody. Nothing of the application belongs here.
 """
 
 import errno
