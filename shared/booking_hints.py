@@ -32,11 +32,17 @@ class Recorded(StrEnum):
     UNKNOWN_BOOKING = "unknown_booking"
 
 
-def record(database: Database, hint: BookingHint, *, partner: str, key_id: str, headers: Mapping[str, Any]) -> Recorded:
-    """Store a hint about a booking of ours, unless one waits already. Raises `shared.db.AWAY` as the database does."""
+def record(
+    database: Database, hint: BookingHint, *, partners: Sequence[str], key_id: str, headers: Mapping[str, Any]
+) -> Recorded:
+    """Store a hint about a booking of one of these partners, unless one waits already.
+
+    Raises `shared.db.AWAY` as the database does.
+    """
     named = _spelled(hint.booking_id)
     with database.reading() as session:  # most hints of a flood end here, without a write
-        if not _is_known(session, partner, named):
+        partner = _partner_of(session, partners, named)
+        if partner is None:
             return Recorded.UNKNOWN_BOOKING
         if _one_waits(session, named):
             return Recorded.REPEAT
@@ -49,16 +55,17 @@ def record(database: Database, hint: BookingHint, *, partner: str, key_id: str, 
     return Recorded.STORED
 
 
-def concerned(session: Session, *, partner: str, booking_id: str) -> Sequence[Cancellation]:
+def concerned(session: Session, *, partners: Sequence[str], booking_id: str) -> Sequence[Cancellation]:
     """Return the cancellations for which a change of the booking is news, oldest first.
 
-    They are under way, have looked the booking up, and have not cancelled anything of it yet.
+    They are under way, have looked the booking up, and have not cancelled anything of it yet. A booking is one
+    partner's.
     """
     found = session.scalars(
         select(Cancellation)
         .where(
             Cancellation.booking_id.in_(_spellings(booking_id)),
-            Cancellation.partner == partner,
+            Cancellation.partner.in_(partners),
             Cancellation.status.in_(UNFINISHED),
         )
         .order_by(Cancellation.id)
@@ -102,9 +109,10 @@ def _spellings(booking_id: str) -> tuple[str, str]:
     return booking_id.upper(), booking_id.lower()
 
 
-def _is_known(session: Session, partner: str, booking_id: str) -> bool:
-    of_it = Cancellation.booking_id.in_(_spellings(booking_id)), Cancellation.partner == partner
-    return session.scalar(select(Cancellation.id).where(*of_it).limit(1)) is not None
+def _partner_of(session: Session, partners: Sequence[str], booking_id: str) -> str | None:
+    """Return which of these partners asked for the booking's cancellation, if any did."""
+    of_it = Cancellation.booking_id.in_(_spellings(booking_id)), Cancellation.partner.in_(partners)
+    return session.scalar(select(Cancellation.partner).where(*of_it).limit(1))
 
 
 def _one_waits(session: Session, booking_id: str) -> bool:

@@ -98,7 +98,7 @@ def _recognise(taken: Taken, place: int, known: tuple[UUID, str], sent: Mapping[
 
 
 def _row(line: Line, *, batch: Batch) -> dict[str, Any]:
-    return new_row(line.request, sent=line.sent, caller=batch.caller, partner=batch.partner, key=line.key)
+    return new_row(line.request, sent=line.sent, caller=batch.caller, key=line.key)
 
 
 def _insert(tx: Transaction, rows: Sequence[dict[str, Any]], *, batch: Batch) -> dict[str, UUID]:

@@ -14,6 +14,7 @@ from shared.lifecycle import CLAIMING, ClaimWhen, Journey, Step, steps_of
 from shared.nesting import MAX_DEPTH, is_nested_deeper
 from shared.problems import Problem
 from shared.redaction import clean_text
+from shared.setting_values import PARTNER_CODE
 
 MAX_FREE_FORM_BYTES = 16_384
 """Limit of `metadata` and of `section_fields`, each."""
@@ -69,7 +70,9 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
+_DRY_RUN = "true: look up and preview only; nothing is cancelled, claimed, reserved or told to a callback_url"
 _CALLBACK_URL = "https:// address that is told of each change, signed; without it the one of CALLBACK_URLS, if any"
+_PARTNER = "Code of the partner whose booking it is, one of those configured; without it the deployment's own"
 
 
 class QuoteToCancel(_Part):
@@ -99,12 +102,14 @@ class CancellationRequest(_Part):
     """A request to cancel; only `booking_id` is required."""
 
     booking_id: VendorId
+    partner: Annotated[str | None, Field(pattern=PARTNER_CODE, description=_PARTNER)] = None
     journey: Annotated[Journey | None, Field(strict=False)] = None
     quotes: Annotated[list[QuoteToCancel], Field(min_length=1, max_length=200)] | None = None
     refund: RefundTerms = RefundTerms()
     refund_required: bool | None = None
     claim: ClaimTerms | None = None
     callback_url: Annotated[str | None, Field(max_length=outbound.MAX_URL, description=_CALLBACK_URL)] = None
+    dry_run: Annotated[bool, Field(description=_DRY_RUN)] = False
     metadata: Annotated[dict[str, Any], AfterValidator(partial(storable, level=1))] = {}
 
     @model_validator(mode="after")
@@ -167,7 +172,24 @@ def parse(body: Any, *, settings: AcceptingSettings, caller: str | None = None) 
     except ValidationError as error:
         raise invalid(error, "Nothing was accepted") from error
     told_at = _callback_url(request, settings, caller)
-    return _with_defaults(request, settings).model_copy(update={"callback_url": told_at})
+    if request.dry_run:
+        told_at = None  # nobody must take the end of a dry run for a cancellation
+    of_partner = settings_of(request.partner, settings, caller=caller)
+    found = {"callback_url": told_at, "partner": of_partner.xcover_partner_code}
+    return _with_defaults(request, of_partner).model_copy(update=found)
+
+
+def settings_of(partner: str | None, settings: AcceptingSettings, *, caller: str | None) -> AcceptingSettings:
+    """Return the settings of the partner that a request names, the deployment's own where it names none.
+
+    Raises Problem for one that is not configured, and for one that this caller may not name: they look the same.
+    """
+    code = partner or settings.xcover_partner_code
+    found = settings.of_partner(code) if settings.may_name(caller, code) else None
+    if found is None:
+        errors = [{"field": "partner", "problem": "no partner of this code is configured for this caller"}]
+        raise Problem("invalid-request", "Nothing was accepted; wrong or unknown: partner.", errors=errors)
+    return found
 
 
 def fingerprint(body: Mapping[str, Any]) -> str:

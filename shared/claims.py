@@ -130,14 +130,17 @@ def of_cancellation(session: Session, cancellation_id: UUID) -> Claim | None:
     return session.scalars(of_it.order_by(Claim.id.desc()).limit(1)).first()
 
 
-def find_for_event(session: Session, *, partner: str, token: str | None, event: xclaim.ClaimEvent) -> Claim | None:
-    """Return the claim an event is about: by its own URL's token, else by id, by reference, by booking.
+def find_for_event(
+    session: Session, *, partners: Sequence[str], token: str | None, event: xclaim.ClaimEvent
+) -> Claim | None:
+    """Return the claim of one of these partners that an event is about: by its own URL's token, else by id, by
+    reference, by booking.
 
     A booking decides only when it has exactly one claim, and one that the event does not contradict.
     """
+    ours = select(Claim).where(Claim.partner.in_(partners))
     if token is not None:
-        return session.scalars(select(Claim).where(Claim.webhook_token == token)).first()
-    ours = select(Claim).where(Claim.partner == partner)
+        return session.scalars(ours.where(Claim.webhook_token == token)).first()
     for column, value in ((Claim.claim_id, event.claim_id), (Claim.reference, event.reference)):
         if value and (found := session.scalars(ours.where(column == value)).first()):
             return found

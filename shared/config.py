@@ -8,15 +8,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from shared import callback_settings
+from shared import callback_settings, partner_settings
 from shared.callback_settings import CallbackSecrets, CallbackUrls
 from shared.lifecycle import ClaimWhen
 from shared.milestones import DEFAULT_MAPPING
+from shared.setting_problems import problems_of
 from shared.setting_values import (
     ApiToken,
     Duration,
@@ -28,6 +29,7 @@ from shared.setting_values import (
     is_address,
     is_signing_secret,
 )
+from shared.xclaim.signature import key_id
 
 EX_CONFIG = 78  # sysexits.h: configuration error
 MAX_PORT = 65_535
@@ -86,6 +88,46 @@ class AcceptingSettings(Settings):
     callback_urls: CallbackUrls = {}
     callback_secrets: CallbackSecrets = {}
     callbacks_allow_loopback: bool = False
+    xclaim_webhook_keys: Secrets = []
+    partners_file: str | None = None
+    _others: dict[str, Self] = PrivateAttr(default_factory=dict)
+    _callers: dict[str, frozenset[str]] = PrivateAttr(default_factory=dict)
+
+    def partners(self) -> list[Self]:
+        """Return the settings of each partner, the plain variables' first."""
+        return [self, *self._others.values()]
+
+    @property
+    def partner_codes(self) -> list[str]:
+        """Return the code of each partner."""
+        return [self.xcover_partner_code, *self._others]
+
+    def signing_with(self, webhook_key_id: str | None) -> list[str]:
+        """Return the partners whose claims' webhooks a key signs; all of them for a key that is configured no more."""
+        own = [
+            partner.xcover_partner_code
+            for partner in self.partners()
+            if webhook_key_id in {key_id(key.get_secret_value()) for key in partner.xclaim_webhook_keys}
+        ]
+        return own or self.partner_codes
+
+    def of_partner(self, code: str) -> Self | None:
+        """Return the settings as they are for one partner; None for one that is not configured."""
+        return self if code == self.xcover_partner_code else self._others.get(code)
+
+    def may_name(self, caller: str | None, code: str) -> bool:
+        """Tell whether a caller may ask for something of this partner's."""
+        return code not in self._callers or caller in self._callers[code]
+
+    def add_partner(self, code: str, values: Mapping[str, Any], *, callers: frozenset[str] | None) -> None:
+        """Add a partner that differs in these values, and that only `callers` may name; raise ValidationError."""
+        fields = type(self).model_fields
+        alike = {name: getattr(self, name) for name, field in fields.items() if field.validation_alias is None}
+        differs = {name: value for name, value in values.items() if name in fields}
+        other: Any = type(self)(**{**alike, **differs, "xcover_partner_code": code, "partners_file": None})
+        self._others[code] = other
+        if callers is not None:
+            self._callers[code] = callers
 
     @field_validator("claim_milestones")
     @classmethod
@@ -109,9 +151,10 @@ class WebSettings(AcceptingSettings):
     """What the gateway reads."""
 
     api_tokens: Annotated[list[ApiToken], NoDecode]
-    xclaim_webhook_keys: Secrets = []
     xclaim_signature_encoding: Literal["hex", "base64", "either"] = "hex"
     xcover_webhook_keys: WebhookKeys = []
+    caller_rate_limit: int = Field(default=1_000, ge=0, le=1_000_000)
+    """Requests a second of each caller, all web processes together; 0: as many as it likes."""
     proxy_hops: int = Field(default=0, ge=0, le=MAX_PROXY_HOPS)
     port: int = Field(default=8000, ge=1, le=MAX_PORT)
     web_concurrency: int = Field(default=2, ge=1, le=MAX_WEB_PROCESSES)
@@ -126,6 +169,8 @@ class WebSettings(AcceptingSettings):
             raise ValueError("names no caller: unset never means open")
         if len({token.token.get_secret_value() for token in tokens}) < len(tokens):
             raise ValueError("gives one token twice: who sends it could not be told")
+        if len({token.name for token in tokens}) < len({(token.name, token.is_operator) for token in tokens}):
+            raise ValueError("gives one name with and without operator: all tokens of a name are one caller")
         return tokens
 
     @classmethod
@@ -151,7 +196,6 @@ class WorkerSettings(AcceptingSettings):
     xclaim_api_key: SecretStr | None = None
     xclaim_password: SecretStr | None = None
     xclaim_eligibility_check: bool = True
-    xclaim_webhook_keys: Secrets = []
     public_url: HttpUrl | None = None
     refund_secret: SecretStr | None = None
     refund_max_wait: Duration = timedelta(days=14)
@@ -216,35 +260,14 @@ def load(kind: type[AnySettings]) -> AnySettings:
         settings = kind()
     except ValidationError as error:
         _exit_with(problems_of(error) + problems)
+    if isinstance(settings, AcceptingSettings) and settings.partners_file is not None:
+        problems += partner_settings.add_all(settings, settings.partners_file, os.environ)
     if problems:
         _exit_with(problems)
     url = settings.database_url.get_secret_value()
     if url.startswith("sqlite:///"):
         _make_folder(Path(url.removeprefix("sqlite:///")).parent)
     return settings
-
-
-def problems_of(error: ValidationError) -> list[str]:
-    """Return one line per problem, naming the variable and never its value."""
-    lines = [_problem_line(dict(detail)) for detail in error.errors(include_url=False, include_input=False)]
-    return list(dict.fromkeys(lines))  # a value can be wrong in several places, and is told once
-
-
-def _problem_line(detail: dict[str, Any]) -> str:
-    name = str(detail["loc"][0]).upper()
-    kind = detail["type"]
-    if kind == "value_error":  # our own words
-        return f"{name}: {str(detail['msg']).removeprefix('Value error, ')}"
-    return f"{name}: {_BY_NAME.get(name) or _BY_KIND.get(kind) or detail['msg']}"
-
-
-_BY_KIND = {
-    "missing": "required, but not set",
-    "bool_parsing": "must be true or false",
-    "int_parsing": "must be a whole number",
-}
-_BY_NAME = {"CLAIM_MILESTONES": 'must be JSON of the form {"claim_paid": ["Settled"]}'}
-"""Where the parser's own words would leave a reader guessing."""
 
 
 def _make_folder(folder: Path) -> None:

@@ -201,7 +201,7 @@ def insert_or_ignore(
     """
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     statement = insert(table).values(**values).on_conflict_do_nothing(index_elements=list(conflict), index_where=where)
-    return session.execute(statement.returning(table.id)).first() is not None
+    return session.execute(statement.returning(literal(1))).first() is not None
 
 
 def _engine(url: str, **pool: Any) -> Engine:

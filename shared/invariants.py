@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from shared import milestones
-from shared.lifecycle import UNFINISHED, Status, Step
+from shared.lifecycle import DRY_RUN, UNFINISHED, Status, Step
 from shared.models import Call, Cancellation, Claim, Transition
 
 Evidence = dict[str, Any]
@@ -151,6 +151,8 @@ def _one_holder(cases: Sequence[Case]) -> Found:
 
 def _needed(case: Case) -> set[str]:
     """Return the policies that it must hold: all of them, but for a claimed one whose claim came to nothing."""
+    if case.row.journey == DRY_RUN:
+        return set()
     needed = {quote["id"] for quote in case.row.quotes} | {case.row.claim_quote_id or ""}
     closed = case.claims and milestones.CLAIM_CLOSED_UNPAID in case.claims[-1].milestones
     return needed - {"", case.row.claim_quote_id if closed else ""}

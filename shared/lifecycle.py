@@ -7,6 +7,7 @@ picture.
 
 from collections.abc import Collection, Sequence
 from enum import StrEnum
+from typing import Final
 
 
 class Step(StrEnum):
@@ -132,15 +133,30 @@ ALLOWED: dict[Status, frozenset[Status]] = {
 UNFINISHED = frozenset({Status.IN_PROGRESS, Status.AWAITING_REFUND, Status.AWAITING_PREMIUM_REFUND})
 """Statuses in which the service itself will act again."""
 
+DRY_RUN: Final = "dry_run"
+"""The journey of a row that only finds out what another would do: never mistaken for one that did it."""
+
 CLAIMING = frozenset({Journey.CANCEL_AND_CLAIM, Journey.CLAIM, Journey.CLAIM_THEN_CANCEL})
 """Journeys that submit a claim."""
 
 
-def steps_of(journey: Journey, *, claim_first: bool = False) -> tuple[Step, ...]:
-    """Return the ordered steps of a journey."""
+def steps_of(journey: Journey, *, claim_first: bool = False, dry_run: bool = False) -> tuple[Step, ...]:
+    """Return the ordered steps of a journey, or of its dry run: nothing that changes anything at the insurer."""
+    if dry_run:
+        return (Step.LOOK_UP,) if journey is Journey.CLAIM else (Step.LOOK_UP, Step.PREVIEW)
     if claim_first and journey is Journey.CANCEL_AND_CLAIM:
         return STEPS_CLAIM_FIRST
     return STEPS[journey]
+
+
+def order_of(
+    journey: Journey, *, when: ClaimWhen | None, claimed_quote: str | None, cancelled_quotes: Collection[str]
+) -> tuple[Step, ...]:
+    """Return the ordered steps of a journey whose policies are known."""
+    claim_first = claimed_quote is not None and is_claim_first(
+        when or ClaimWhen.AUTO, claimed_quote=claimed_quote, cancelled_quotes=cancelled_quotes
+    )
+    return steps_of(journey, claim_first=claim_first)
 
 
 def is_claim_first(when: ClaimWhen, *, claimed_quote: str, cancelled_quotes: Collection[str]) -> bool:

@@ -19,6 +19,7 @@ def configure(settings: Settings) -> None:
         if settings.log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
+    made_visible = [] if settings.log_format == "json" else [_made_visible]  # JSON escapes by itself
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -39,7 +40,7 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *made_visible, renderer],
         )
     )
     root = logging.getLogger()
@@ -50,6 +51,19 @@ def configure(settings: Settings) -> None:
     consumer.filters[:] = [_without_message]
     for noisy in ("httpx", "httpcore", "celery.beat", "celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _made_visible(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Let nothing in a message or a traceback steer a terminal, or begin a line as ours do; values are quoted."""
+    line["event"] = _escaped(str(line["event"]))
+    for name in ("exception", "stack"):
+        if name in line:
+            line[name] = "\n".join(f"  {_escaped(part)}" for part in str(line[name]).split("\n"))
+    return line
+
+
+def _escaped(text: str) -> str:
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _without_message(record: logging.LogRecord) -> bool:

@@ -58,7 +58,8 @@ class Cancellation(Base):
     done_steps: Mapped[list[Any]]
     next_step: Mapped[str | None] = mapped_column(String(32))
     quotes: Mapped[list[Any]]
-    """Policies to cancel, `{id, reason_for_cancellation}`; what was asked until the look-up has resolved it."""
+    """Policies to cancel, `{id, reason_for_cancellation, refund}`: what was asked until the look-up has resolved it,
+    and what each refunds once it is previewed."""
     claim_quote_id: Mapped[str | None] = mapped_column(String(64))
     irreversible_at: Mapped[datetime | None]
     """The point of no return: the committed intent of a refund call, a claim, a confirm or an immediate cancel, or an

@@ -1,4 +1,4 @@
-"""Pictures and tables drawn from the lifecycle and the invariants, for README.md and docs/. Pure: text in, text out.
+"""Pictures and tables for README.md and docs/: the lifecycle, the invariants, the problems. Pure: text in, text out.
 
 `rewritten` fills the blocks that stand between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from shared.invariants import INVARIANTS
 from shared.lifecycle import ALLOWED, STEPS, STEPS_CLAIM_FIRST, UNFINISHED, Journey, Status, Step
+from shared.problem_advice import refusal_table, state_problem_table
 
 ACCEPTED: dict[Status, str] = {
     Status.IN_PROGRESS: "accepted",
@@ -141,5 +142,7 @@ def _fenced_state_diagram() -> str:
 _DRAWN: dict[str, Callable[[], str]] = {
     "invariants": invariant_table,
     "journeys": journey_table,
+    "refusals": refusal_table,
+    "state-problems": state_problem_table,
     "states": _fenced_state_diagram,
 }

@@ -27,6 +27,7 @@ _TABLE: dict[str, tuple[int, str]] = {
     "refund-call-disabled": (422, "Nobody is asked for refunds here"),
     "callbacks-not-configured": (422, "There is no secret to sign this caller's callbacks with"),
     "refund-mismatch": (422, "The reported refund is not the previewed one"),
+    "too-many-requests": (429, "The caller sends more requests than it may"),
     # what a cancellation's state does not allow
     "point-of-no-return": (409, "The cancellation has passed its point of no return"),
     "already-ended": (409, "The cancellation has ended"),
@@ -62,6 +63,7 @@ _TABLE: dict[str, tuple[int, str]] = {
     "cancelled-by-someone-else": (409, "The policy was cancelled by someone else"),
     "claim-failed": (502, "XClaim could not process the claim"),
     "claim-closed-unpaid": (409, "The claim was closed unpaid before the policies were cancelled"),
+    "partner-unknown": (502, "The partner of this cancellation is not configured any more"),
     "claim-duplicated": (409, "There is another claim for this policy"),
     "tries-spent": (504, "Every try is spent"),
     "invariant-broken": (500, "Something that must always hold for a cancellation does not"),

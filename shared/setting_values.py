@@ -13,6 +13,7 @@ from pydantic_settings import NoDecode
 
 MAX_CALLER_NAME = 64  # what the tables hold; a longer one would fail every request of its caller
 MAX_PARTNER_CODE = 64  # likewise
+PARTNER_CODE = rf"^[!-~]{{1,{MAX_PARTNER_CODE}}}$"
 MIN_SECRET_BYTES = 16  # below 128 bits a signature proves little
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -38,7 +39,7 @@ def _http_url(value: str) -> str:
 
 
 def _partner_code(value: str) -> str:
-    if not re.fullmatch(rf"[!-~]{{1,{MAX_PARTNER_CODE}}}", value):
+    if not re.fullmatch(PARTNER_CODE.rstrip("$"), value):
         raise ValueError(f"must be 1 to {MAX_PARTNER_CODE} visible ASCII characters")
     return value
 

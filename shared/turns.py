@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, case, cast, func, or_, select, update
+from sqlalchemy.orm import Session
 
 from shared.db import Transaction, now_plus
 from shared.lifecycle import Step
@@ -48,6 +49,11 @@ class Front:
 
     waiting: int
     to_ring: Sequence[tuple[UUID, str]]
+
+
+def partners_in_line(session: Session) -> set[str]:
+    """Return the partners of whom anybody stands in line."""
+    return set(session.scalars(select(Cancellation.partner).where(Cancellation.turn_class < HELD).distinct()))
 
 
 def front_of_line(tx: Transaction, *, partner: str, count: int) -> Front:

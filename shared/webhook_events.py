@@ -91,10 +91,17 @@ def mark_handled(
 
 
 def postpone(
-    tx: Transaction, delivery: WebhookDelivery, verdict: str, *, seconds: float, claim_row_id: UUID | None = None
+    tx: Transaction,
+    delivery: WebhookDelivery,
+    verdict: str,
+    *,
+    seconds: float,
+    claim_row_id: UUID | None = None,
+    counts: bool = True,
 ) -> None:
-    """Handle it again later."""
+    """Handle it again later; a wait that is nobody's fault does not count as a try."""
     values: dict[str, Any] = {"next_attempt_at": now_plus(seconds), "lease_until": None, "ring_after": None}
+    values |= {} if counts else {"tries": WebhookDelivery.tries - 1}
     values |= {"verdict": verdict} | ({} if claim_row_id is None else {"claim_id": claim_row_id})
     tx.session.execute(_ours(delivery).values(**values))
 

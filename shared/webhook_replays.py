@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from shared import claims, milestones
+from shared.config import AcceptingSettings
 from shared.db import Database, Transaction, now_plus
 from shared.lifecycle import TaskName
 from shared.models import Claim
@@ -79,11 +80,9 @@ def replay(database: Database, ids: Sequence[UUID], *, by: str) -> Replayed:
     return done
 
 
-def forecast(
-    session: Session, ids: Sequence[UUID], *, partner: str, mapping: claims.MilestoneMapping = None
-) -> Forecast:
+def forecast(session: Session, ids: Sequence[UUID], *, settings: AcceptingSettings) -> Forecast:
     """Return what a replay of these deliveries would change. Writes nothing and asks nobody."""
-    looking = _Looking(session, partner, mapping)
+    looking = _Looking(session, settings)
     for batch in _batches(sorted(ids), LOOKED_AT_ONCE):
         looking.at(batch)
     return looking.found
@@ -133,11 +132,10 @@ def _left_alone(session: Session, batch: Sequence[UUID]) -> LeftAlone:
 class _Looking:
     """Goes through deliveries from the oldest on, as handling would, with what it has read so far."""
 
-    def __init__(self, session: Session, partner: str, mapping: claims.MilestoneMapping) -> None:
+    def __init__(self, session: Session, settings: AcceptingSettings) -> None:
         self.found = Forecast()
         self._session = session
-        self._partner = partner
-        self._mapping = mapping
+        self._settings = settings
         self._events: dict[UUID, ClaimEvent | None] = {}
         self._claims: dict[UUID, Claim] = {}
         self._matched: dict[tuple[str | None, ...], Claim | None] = {}
@@ -167,17 +165,18 @@ class _Looking:
             return
         already = self._reached.setdefault(claim.id, set(claim.milestones))
         words = (event.event, event.category, event.status_name, event.status_label)
-        newly = milestones.reached(words, already=dict.fromkeys(already), mapping=self._mapping)
+        settings = self._settings.of_partner(claim.partner) or self._settings
+        newly = milestones.reached(words, already=dict.fromkeys(already), mapping=settings.claim_milestones)
         self.found.milestones.update(newly)
         already.update(newly)
 
     def _claim_of(self, delivery: WebhookDelivery, event: ClaimEvent) -> Claim | None:
         if delivery.claim_id is not None:
             return self._claims[delivery.claim_id]
-        names = (delivery.token, event.claim_id, event.reference, event.booking_id)
+        names = (delivery.key_id, delivery.token, event.claim_id, event.reference, event.booking_id)
         if names not in self._matched:
             self._matched[names] = claims.find_for_event(
-                self._session, partner=self._partner, token=delivery.token, event=event
+                self._session, partners=self._settings.signing_with(delivery.key_id), token=delivery.token, event=event
             )
         return self._matched[names]
 

@@ -98,16 +98,18 @@ class Page:
     before: UUID | None
 
 
-def page(session: Session, wanted: Selection, *, partner: str, limit: int, before: UUID | None = None) -> Page:
+def page(
+    session: Session, wanted: Selection, *, partners: Sequence[str], limit: int, before: UUID | None = None
+) -> Page:
     """Return the newest deliveries that are meant, at most `limit`, all older than `before`."""
     between = _between(wanted, before)
     lowest = None if wanted.is_everything() else _end_of_sight(session, between)
     meant = [*between, *_conditions(wanted)]
     in_sight = meant if lowest is None else [*meant, WebhookDelivery.id >= lowest]
     if wanted.names_claims():
-        found, rest = _of_claims(session, wanted, meant, in_sight, partner=partner), None
+        found, rest = _of_claims(session, wanted, meant, in_sight, partners=partners), None
     elif wanted.booking_id is not None:
-        found, rest = _of_claims(session, wanted, in_sight, in_sight, partner=partner), lowest
+        found, rest = _of_claims(session, wanted, in_sight, in_sight, partners=partners), lowest
     else:
         found, rest = select(WebhookDelivery.id).where(*in_sight), lowest
     ids = session.scalars(found.order_by(found.selected_columns.id.desc()).limit(limit + 1)).all()
@@ -161,10 +163,15 @@ def _conditions(wanted: Selection) -> list[Condition]:
 
 
 def _of_claims(
-    session: Session, wanted: Selection, meant: Sequence[Condition], in_sight: Sequence[Condition], *, partner: str
+    session: Session,
+    wanted: Selection,
+    meant: Sequence[Condition],
+    in_sight: Sequence[Condition],
+    *,
+    partners: Sequence[str],
 ) -> Select[UUID]:
     """Return what finds the deliveries of the claims that are meant, and a booking's hints."""
-    claims = session.execute(_claims(wanted, partner=partner)).all()
+    claims = session.execute(_claims(wanted, partners=partners)).all()
     table = WebhookDelivery
     found = [
         select(table.id).where(table.claim_id.in_([claim.id for claim in claims]), *meant),
@@ -183,20 +190,20 @@ def _of_claims(
     return select(together.c.id)
 
 
-def _claims(wanted: Selection, *, partner: str) -> Select[UUID, str]:
+def _claims(wanted: Selection, *, partners: Sequence[str]) -> Select[UUID, str]:
     """Return what finds the claims that are meant; a booking has few."""
     found = select(Claim.id, Claim.webhook_token)
     if wanted.claim is not None:
-        found = found.where(_is_named(wanted.claim, partner))
+        found = found.where(_is_named(wanted.claim, partners))
     if wanted.cancellation_id is not None:
         found = found.where(Claim.cancellation_id == wanted.cancellation_id)
     if wanted.booking_id is not None:
-        found = found.where(Claim.partner == partner, Claim.booking_id == wanted.booking_id)
+        found = found.where(Claim.partner.in_(partners), Claim.booking_id == wanted.booking_id)
     return found
 
 
-def _is_named(name: str, partner: str) -> Condition:
-    at_xclaim = or_(Claim.reference == name, and_(Claim.partner == partner, Claim.claim_id == name))
+def _is_named(name: str, partners: Sequence[str]) -> Condition:
+    at_xclaim = or_(Claim.reference == name, and_(Claim.partner.in_(partners), Claim.claim_id == name))
     try:
         return or_(at_xclaim, Claim.id == UUID(name))
     except ValueError:

@@ -32,6 +32,7 @@ JOURNEYS = {
     "claim": ("claim", "look_up claim", [], "q1"),
     "now": ("cancel_now", "look_up cancel", ["q1"], None),
     "then": ("claim_then_cancel", "look_up claim await_premium_refund preview refund confirm", ["q1"], "q1"),
+    "dry": ("cancel", "look_up preview", ["q1"], None),
 }
 
 # previewed: twice, the amount changed. renewing: again at its preview. reported, otherwise: a refund is stored, of the
@@ -43,6 +44,7 @@ in_progress/look_up                            cancel
 in_progress/preview                            cancel
 in_progress/preview+running                    cancel  running
 in_progress/preview+renewed                    cancel  previewed
+in_progress/preview+dry                        dry
 in_progress/preview!                           first   previewed claimed
 in_progress/preview!+reported                  cancel  previewed reported
 in_progress/preview!+then                      then    claimed
@@ -66,6 +68,7 @@ awaiting_refund/refund!                        first   previewed claimed
 awaiting_premium_refund/await_premium_refund!  then    claimed
 needs_review/look_up                           cancel  problem=tries-spent
 needs_review/preview                           cancel  problem=figures-disagree
+needs_review/preview+dry                       dry     problem=tries-spent
 needs_review/preview!                          first   previewed claimed problem=insurer-refused
 needs_review/refund                            cancel  previewed problem=refund-not-reported
 needs_review/refund!                           first   previewed claimed unpaid problem=claim-closed-unpaid
@@ -88,6 +91,7 @@ needs_review/-!+all                            cancel  previewed reported proble
 completed/-!                                   cancel  previewed reported
 completed/-!+skipped                           cancel  previewed skip
 completed/-!+claim                             claim   claimed
+completed/-+dry                                dry     previewed
 rejected/-                                     cancel  problem=insurer-refused
 aborted/-                                      cancel  previewed
 closed/-                                       cancel  previewed
@@ -130,7 +134,7 @@ class State:
         """The policies in its hand."""
         _, _, cancelled, claimed = JOURNEYS[self.journey]
         is_freed = "late" in self.facts or (self.status in {"rejected", "aborted", "closed"} and not self.is_past)
-        if "look_up" not in self.done or is_freed:
+        if "look_up" not in self.done or is_freed or self.journey == "dry":
             return set()
         return {*cancelled, *([claimed] if claimed else [])} - ({claimed} if "unpaid" in self.facts else set())
 
@@ -163,7 +167,7 @@ def write(world: World, state: State) -> UUID:
         tx.session.flush()
         add = partial(_add_call, tx, row.id)
         if "previewed" in state.facts:
-            for number, amount in enumerate([EARLIER, PREVIEWED], start=1):
+            for number, amount in enumerate([PREVIEWED] if state.journey == "dry" else [EARLIER, PREVIEWED], start=1):
                 add("preview", number, "done", answer={"total_refund": str(amount), "currency": CURRENCY})
         elif state.problem == "figures-disagree":
             add("preview", 1, "done", answer={"total_refund": "22.405", "currency": CURRENCY})
@@ -187,8 +191,10 @@ def _accepted(tx: Transaction, world: World, state: State, booking_id: str) -> C
         body |= {"quotes": [{"id": quote_id} for quote_id in cancelled]}
     if claimed:
         body |= {"claim": {"quote_id": claimed}}
+    if state.journey == "dry":
+        body |= {"dry_run": True}
     request = parse(body, settings=world.settings)
-    row_id, _ = intake.accept(tx, request, sent=body, caller="shop", partner=PARTNER_CODE, key=f"key-{booking_id}")
+    row_id, _ = intake.accept(tx, request, sent=body, caller="shop", key=f"key-{booking_id}")
     return tx.session.get_one(Cancellation, row_id)
 
 
@@ -212,7 +218,7 @@ def _write_row(row: Cancellation, state: State) -> None:
     if "call" in state.facts:
         row.refund_mode = "call"
     if "previewed" in state.facts:
-        row.round = 3 if state.step == "preview" else 2
+        row.round = 3 if state.step == "preview" else 1 if state.journey == "dry" else 2
         row.preview_cancellation_id, row.preview_total, row.preview_currency = "P-2", PREVIEWED, CURRENCY
         row.preview_confirm_before = row.preview_expires_at = now + timedelta(days=7)
         row.previewed_from, row.previewed_until = now - timedelta(seconds=4), now

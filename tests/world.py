@@ -27,6 +27,7 @@ from tests.simulator import (
 )
 from workers import runtime
 from workers.app import app
+from workers.partners import Partner
 
 app.loader.import_default_modules()
 
@@ -50,6 +51,11 @@ def worker_settings(simulator: SimulatorServer, **changes: Any) -> WorkerSetting
         **changes,
     }
     return WorkerSettings(**values)
+
+
+def connections() -> Partner:
+    """Return the clients through which the steps talk to the simulator."""
+    return runtime.runtime().partner(PARTNER_CODE)
 
 
 class World:
@@ -76,16 +82,9 @@ class World:
         runtime.configure(lambda: connected)
 
     def _disconnect(self) -> None:
+        """Close the connections, but not the database's, which is the fixture's."""
         if self._connected is not None:
-            connected = self._connected
-            for client in (
-                connected.xcover,
-                connected.callbacks,
-                connected.xclaim_or_none,
-                connected.refunds_or_none,
-            ):
-                if client is not None:
-                    client.close()
+            self._connected.close_clients()
 
     def close(self) -> None:
         """Put time back and close connections; the database belongs to its fixture."""
@@ -103,9 +102,7 @@ class World:
         sent = {"booking_id": booking if isinstance(booking, str) else booking.id, **body}
         request = parse(sent, settings=self.settings, caller=caller)
         with self.database.transaction() as tx:
-            row_id, _ = intake.accept(
-                tx, request, sent=sent, caller=caller, partner=PARTNER_CODE, key=key or f"key-{uuid4()}"
-            )
+            row_id, _ = intake.accept(tx, request, sent=sent, caller=caller, key=key or f"key-{uuid4()}")
         return row_id
 
     def run(self, task: TaskName, row_id: UUID) -> None:

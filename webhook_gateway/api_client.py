@@ -1,9 +1,12 @@
-"""The gateway's own HTTP interface, as the command line uses it. Prints nothing."""
+"""The gateway's own HTTP interface, as the command line uses it. Says only, to standard error, that it waits."""
 
 import os
+import re
+import time
 from types import TracebackType
 from typing import Any, Self
 
+import click
 import httpx
 
 from shared.idempotency import LONGEST_KEY, is_key
@@ -11,6 +14,10 @@ from shared.idempotency import LONGEST_KEY, is_key
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 """Seconds. The service answers in milliseconds, or after the 15 s it gives its database."""
+PATIENCE = 120.0
+"""Seconds that a request waits altogether where the caller has made more of them than it may (429)."""
+
+sleep = time.sleep
 
 
 class Refused(Exception):
@@ -65,10 +72,24 @@ class Api:
         return self._send("POST", path, json=body, headers={"Idempotency-Key": _quoted(key)} if key is not None else {})
 
     def _send(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        """Send it again after each 429 that says when; such a request was not taken."""
+        waited = 0
+        while True:
+            response = self._asked(method, path, **more)
+            pause = _retry_after(response) if response.status_code == httpx.codes.TOO_MANY_REQUESTS else None
+            if pause is None or waited + pause > PATIENCE:
+                return self._read(response)
+            click.echo(f"The service takes no more requests of this caller for now. Going on in {pause} s.", err=True)
+            sleep(pause)
+            waited += pause
+
+    def _asked(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
-            response = self._http.request(method, path, **more)
+            return self._http.request(method, path, **more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unreachable(f"{self.url} does not answer ({type(error).__name__}).") from error
+
+    def _read(self, response: httpx.Response) -> dict[str, Any]:
         try:
             document = response.json()
         except ValueError as error:
@@ -76,9 +97,14 @@ class Api:
         if not isinstance(document, dict):
             raise Unreachable(f"{self.url} answered {response.status_code} with something else: is CFAR_URL right?")
         if not response.is_success:
-            wait = response.headers.get("Retry-After", "")
-            raise Refused(document, retry_after=int(wait) if wait.isascii() and wait.isdigit() else None)
+            raise Refused(document, retry_after=_retry_after(response))
         return document
+
+
+def _retry_after(response: httpx.Response) -> int | None:
+    """Return the whole seconds that the header names, at least one, or None."""
+    wait = response.headers.get("Retry-After", "")
+    return max(int(wait), 1) if re.fullmatch(r"[0-9]{1,9}", wait) else None
 
 
 def _quoted(key: str) -> bytes:

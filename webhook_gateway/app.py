@@ -16,9 +16,11 @@ from webhook_gateway import (
     batches,
     bodies,
     callbacks,
+    caller_limits,
     cancellations,
     current,
     docs,
+    etags,
     health,
     metrics,
     openapi,
@@ -51,11 +53,13 @@ def create_app(settings: WebSettings, *, database: Database | None = None) -> Fl
     current.install(app, services)
     problems.register(app)
     auth.register(app, settings.api_tokens)
+    caller_limits.register(app, settings)
     health.register(app, database)
     metrics.register(app, database, celery)
     for door in (cancellations, callbacks, batches, webhooks, xcover_webhooks, webhook_operations, openapi, docs):
         app.register_blueprint(door.blueprint)
     app.after_request(_with_safe_headers)
+    etags.register(app)
     if settings.proxy_hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxy_hops, x_proto=0)  # type: ignore[method-assign]
     return app

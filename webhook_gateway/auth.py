@@ -29,9 +29,14 @@ def register(app: Flask, tokens: Sequence[ApiToken]) -> None:
 
     @app.before_request
     def identify() -> None:
-        if request.path.startswith(GUARDED):
+        if is_guarded():
             who = _owner_of(_bearer_token(), known)
             g.caller, g.is_operator = who.name, who.is_operator
+
+
+def is_guarded() -> bool:
+    """Tell whether this request asks for something that takes a token."""
+    return request.path.startswith(GUARDED)
 
 
 def caller() -> str:

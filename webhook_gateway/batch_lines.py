@@ -12,6 +12,7 @@ from shared.cancellation_request import CancellationRequest, Text, invalid
 from shared.config import AcceptingSettings
 from shared.idempotency import LONGEST_KEY, is_key
 from shared.problems import Problem
+from shared.setting_values import PARTNER_CODE
 
 MAX_ERRORS = 50
 """Wrong fields named in one refusal."""
@@ -54,6 +55,7 @@ class BatchBody(_Body):
     """A new batch: what it is called, how many cancellations are meant, and the first of them."""
 
     name: Annotated[Text, Field(max_length=255)]
+    partner: Annotated[str | None, Field(pattern=PARTNER_CODE, description="As in each of its cancellations")] = None
     expected: Annotated[
         int | None, Field(ge=0, le=10_000_000, description="How many there will be"), BeforeValidator(_whole)
     ] = None
@@ -90,14 +92,14 @@ def parse(body: Any, model: type[_AnyBody]) -> _AnyBody:
         raise invalid(error, "Nothing was accepted") from error
 
 
-def read(sent: Sequence[Any], *, settings: AcceptingSettings, caller: str) -> Read:
-    """Read every line by itself."""
+def read(sent: Sequence[Any], *, settings: AcceptingSettings, caller: str, partner: str) -> Read:
+    """Read every line of a partner's batch by itself."""
     found = Read()
     for place, line in enumerate(sent):
         key = line.get(KEY) if isinstance(line, dict) else None
         found.keys[place] = key if isinstance(key, str) and is_key(key) else None
         try:
-            found.lines[place] = _line(line, settings, caller)
+            found.lines[place] = _line(line, settings, caller, partner)
         except Problem as refusal:
             found.invalid[place] = refusal
     return found
@@ -132,7 +134,7 @@ def shortened(why: Problem) -> dict[str, Any]:
     return document
 
 
-def _line(line: Any, settings: AcceptingSettings, caller: str) -> Line:
+def _line(line: Any, settings: AcceptingSettings, caller: str, partner: str) -> Line:
     if not isinstance(line, dict):
         raise Problem("invalid-request", "A line must be a JSON object.", errors=[])
     key = line.get(KEY)
@@ -141,7 +143,11 @@ def _line(line: Any, settings: AcceptingSettings, caller: str) -> Line:
         detail = f"Nothing was accepted; wrong or missing: {KEY}."
         raise Problem("invalid-request", detail, errors=[{"field": KEY, "problem": said}])
     sent = body_of(line)
-    return Line(key=key, sent=sent, request=cancellation_request.parse(sent, settings=settings, caller=caller))
+    request = cancellation_request.parse({"partner": partner, **sent}, settings=settings, caller=caller)
+    if request.partner != partner:
+        detail = "Nothing was accepted; wrong or unknown: partner."
+        raise Problem("invalid-request", detail, errors=[{"field": "partner", "problem": "is not the batch's"}])
+    return Line(key=key, sent=sent, request=request)
 
 
 def _errors(why: Problem) -> Sequence[dict[str, Any]]:

@@ -14,6 +14,7 @@ class BatchSummary(Shown):
 
     id: str
     idempotency_key: str
+    partner: str
     name: str
     status: Annotated[str, Field(json_schema_extra={"enum": list(BATCH_STATUSES)})]
     expected: Annotated[int | None, Field(description="How many its sender announced")]
@@ -78,6 +79,7 @@ def _facts(batch: Batch) -> dict[str, Any]:
     return {
         "id": str(batch.id),
         "idempotency_key": batch.idempotency_key,
+        "partner": batch.partner,
         "name": batch.name,
         "status": batch.status,
         "expected": batch.expected,

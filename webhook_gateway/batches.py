@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from shared import batches, bulk_intake
 from shared.batch_models import Batch
 from shared.bulk_intake import Taken
+from shared.cancellation_request import settings_of
 from shared.db import Database, Transaction
 from shared.problems import Problem
 from webhook_gateway import auth, batch_lines, batch_resources, current, idempotency_key, paging
@@ -38,11 +39,12 @@ def open_one() -> Response:
     """Open a batch with its first lines, or show the one this key stands for."""
     key, sent = idempotency_key.from_request(), read_json(limit=MAX_BATCH_BYTES)
     body, settings = batch_lines.parse(sent, BatchBody), current.settings()
-    read = batch_lines.read(body.cancellations, settings=settings, caller=auth.caller())
+    partner = settings_of(body.partner, settings, caller=auth.caller()).xcover_partner_code
+    read = batch_lines.read(body.cancellations, settings=settings, caller=auth.caller(), partner=partner)
     with current.database().transaction() as tx:
         batch, created = batches.open_batch(
             tx, sent=sent, name=body.name, expected=body.expected, caller=auth.caller(),
-            partner=settings.xcover_partner_code, key=key,
+            partner=partner, key=key,
         )  # fmt: skip
         taken = _take(tx, batch, body, read)
         resource = batch_resources.opened(batch, batches.counts(tx.session, batch.id), taken)
@@ -78,8 +80,8 @@ def add(batch_id: UUID) -> Response:
     """Add lines."""
     body = batch_lines.parse(read_json(limit=MAX_BATCH_BYTES), LinesBody)
     with current.database().reading() as session:
-        owner = _visible(session, batch_id).caller
-    read = batch_lines.read(body.cancellations, settings=current.settings(), caller=owner)
+        found = _visible(session, batch_id)
+    read = batch_lines.read(body.cancellations, settings=current.settings(), caller=found.caller, partner=found.partner)
     with current.database().transaction() as tx:
         taken = _take(tx, _visible(tx.session, batch_id), body, read)
     log.info("batch_lines_taken", batch_id=str(batch_id), accepted=taken.accepted, repeated=taken.repeated)

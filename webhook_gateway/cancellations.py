@@ -106,9 +106,7 @@ def _accepted(sent: Any, key: str) -> tuple[CancellationResource, bool]:
     except Problem as refusal:
         return _accepted_before(sent, key, refusal), False
     with current.database().transaction() as tx:
-        cancellation_id, created = intake.accept(
-            tx, wanted, sent=sent, caller=caller, partner=settings.xcover_partner_code, key=key
-        )
+        cancellation_id, created = intake.accept(tx, wanted, sent=sent, caller=caller, key=key)
         return _resource(tx.session, cancellation_id), created
 
 

@@ -1,20 +1,17 @@
 """`cfar`: the HTTP interface from a terminal. Exit codes: 0 done, 1 the service said no or is away, 2 wrong usage."""
 
-import time
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import click
 
-from shared.lifecycle import ClaimWhen, Journey
 from shared.models import STATUSES
 from shared.rulings import Resolution
-from webhook_gateway import cli_bodies, cli_import, cli_webhooks, display
-from webhook_gateway.api_client import Api, Unreachable
+from webhook_gateway import cli_batches, cli_bodies, cli_callbacks, cli_cancel, cli_import, cli_webhooks, display
+from webhook_gateway.api_client import Api
 from webhook_gateway.cli_commands import as_json, print_json, with_api
+from webhook_gateway.cli_completion import completion
 
-POLL_SECONDS = 1.0
-ENDED_BADLY = {"rejected", "needs_review", "aborted", "closed"}
 _ROOT = "/v1/cancellations"
 
 cancellation_id = click.argument("cancellation_id", metavar="ID", type=click.UUID)
@@ -28,51 +25,11 @@ def main() -> None:
     """
 
 
-main.add_command(cli_webhooks.webhooks)
-main.add_command(cli_import.import_file)
-
-
-@main.command()
-@click.argument("booking")
-@click.option("--journey", type=click.Choice([journey.value for journey in Journey]), help="What is to be done.")
-@click.option(
-    "--quote", "quotes", multiple=True, metavar="ID", help="A policy to cancel; repeat for more. Default: all."
-)
-@click.option("--reason", help="Why; sent with each --quote.")
-@click.option(
-    "--refund-mode",
-    type=click.Choice(["wait", "call", "skip"]),
-    help="Wait for a refund report, have the service call REFUND_URL, or go straight on.",
-)
-@click.option(
-    "--refund-required/--no-refund-required", default=None, help="Passed on to XCover. Default: nothing is said."
-)
-@click.option("--claim", is_flag=True, help="Submit a CFAR claim too.")
-@click.option("--claim-quote", metavar="ID", help="The policy to claim (implies --claim).")
-@click.option("--claim-type", metavar="ID", help="The claim type (implies --claim).")
-@click.option("--when", type=click.Choice([when.value for when in ClaimWhen]), help="When to claim (implies --claim).")
-@click.option("--key", help="The idempotency key; give the same one to repeat a request. Default: a new one, printed.")
-@click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="Kept with the cancellation; repeat for more.")
-@click.option(
-    "--wait", is_flag=True, help="Wait until it has ended or waits for someone; exit code 1 unless all is well."
-)
-@as_json
-@with_api
-def cancel(api: Api, *, key: str | None, wait: bool, as_json: bool, **asked: Any) -> None:
-    """Cancel BOOKING."""
-    body = cli_bodies.request(**asked)
-    key = key or f"cfar-{uuid4()}"
-    click.echo(f"Idempotency-Key: {key}", err=True)
-    try:
-        item = api.post(_ROOT, body, key=key)
-    except Unreachable as error:
-        raise Unreachable(f"{error} It may have been accepted: repeat with --key {key}") from error
-    if wait:
-        click.echo(f"Accepted: {item['id']}", err=True)
-        item = _waited_for(api, item)
-    _print_one(item, as_json=as_json)
-    if wait and item["status"] in ENDED_BADLY:
-        click.get_current_context().exit(1)
+for command in (
+    cli_cancel.cancel, cli_import.import_file, cli_batches.batches, cli_callbacks.callbacks, cli_webhooks.webhooks,
+    completion,
+):  # fmt: skip
+    main.add_command(command)
 
 
 @main.command()
@@ -92,15 +49,25 @@ def show(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
 @click.option("--status", type=click.Choice(STATUSES))
 @click.option("--booking", metavar="ID", help="Of this booking only.")
 @click.option("--key", help="The one with this idempotency key.")
+@click.option("--batch", metavar="ID", type=click.UUID, help="Of this batch only.")
+@click.option("--partner", metavar="CODE", help="Of this partner's bookings only.")
 @click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True)
 @click.option("--cursor", help="Where the page before ended.")
 @as_json
 @with_api
 def list_them(
-    api: Api, *, status: str | None, booking: str | None, key: str | None, limit: int, cursor: str | None, as_json: bool
+    api: Api,
+    *,
+    status: str | None,
+    booking: str | None,
+    key: str | None,
+    batch: UUID | None,
+    as_json: bool,
+    **more: Any,
 ) -> None:
     """List cancellations, newest first."""
-    page = api.get(_ROOT, status=status, booking_id=booking, idempotency_key=key, limit=limit, cursor=cursor)
+    of_batch = None if batch is None else str(batch)
+    page = api.get(_ROOT, status=status, booking_id=booking, idempotency_key=key, batch_id=of_batch, **more)
     if as_json:
         print_json(page)
     else:
@@ -188,13 +155,6 @@ def events(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
         print_json(found)
     else:
         display.show_events(display.terminal(), found["items"])
-
-
-def _waited_for(api: Api, item: dict[str, Any]) -> dict[str, Any]:
-    while item["status"] == "in_progress":
-        time.sleep(POLL_SECONDS)
-        item = api.get(f"{_ROOT}/{item['id']}")
-    return item
 
 
 def _print_one(item: dict[str, Any], *, as_json: bool) -> None:

@@ -19,6 +19,8 @@ def request(
     claim_quote: str | None,
     claim_type: str | None,
     when: str | None,
+    partner: str | None,
+    callback_url: str | None,
     metadata: Sequence[str],
 ) -> dict[str, Any]:
     """Return the body of a new cancellation."""
@@ -27,10 +29,12 @@ def request(
     terms = _given({"quote_id": claim_quote, "claim_type_id": claim_type, "when": when})
     body: dict[str, Any] = {
         "booking_id": booking,
+        "partner": partner,
         "journey": journey,
         "quotes": [{"id": quote, **({"reason_for_cancellation": reason} if reason else {})} for quote in quotes],
         "refund": {"mode": refund_mode} if refund_mode else None,
         "refund_required": refund_required,
+        "callback_url": callback_url,
         "metadata": _named("--metadata", metadata),
     }
     return {**_given(body), "claim": terms} if claim or terms else _given(body)

@@ -7,17 +7,18 @@ from rich.table import Table
 from rich.text import Text
 
 from webhook_gateway.display_hints import hints
+from webhook_gateway.display_rows import show_more, show_rows
 from webhook_gateway.display_timeline import show_events
 from webhook_gateway.plain_text import plain, plain_text
 
-__all__ = ["short_time", "show_events", "show_list", "show_one", "terminal"]
+__all__ = ["short_time", "show_events", "show_list", "show_one", "show_problem", "terminal"]
 
 COLOURS = {
     "completed": "green", "in_progress": "cyan", "awaiting_refund": "yellow", "awaiting_premium_refund": "yellow",
     "needs_review": "bold red", "rejected": "red", "aborted": "dim", "closed": "dim",
 }  # fmt: skip
 NARROWEST = 120
-"""Columns of what is no terminal, and of a list, whose columns must keep their form: a narrower screen wraps them."""
+"""Columns of what is no terminal."""
 MOST_ERRORS = 5
 _MODES = {"wait": "the caller reports it", "call": "the caller's endpoint is asked to pay", "skip": "nobody is asked"}
 
@@ -32,30 +33,31 @@ def terminal() -> Console:
 
 def show_list(console: Console, page: dict[str, Any]) -> None:
     """Print a page of cancellations."""
-    console.width = max(console.width, NARROWEST)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("id", "booking", "status", "next", "refund", "created (UTC)", "problem"):
-        table.add_column(heading, no_wrap=True, overflow="fold")
-    for item in page["items"]:
-        table.add_row(
-            item["id"], plain(item["booking_id"]), _status(item["status"]), item["next_step"] or "", _total(item),
+    headings = ("id", "booking", "status", "next", "refund", "created (UTC)", "problem")
+    rows = [
+        (
+            item["id"], plain(item["booking_id"]), _status(item), item["next_step"] or "", _total(item),
             short_time(item["created_at"]), plain(_slug(item["problem"])),
-        )  # fmt: skip
-    console.print(table if page["items"] else "Nothing found.")
-    if page["next_cursor"]:
-        console.print(Text(f"more: --cursor {page['next_cursor']}", "dim"), soft_wrap=True)
+        )
+        for item in page["items"]
+    ]  # fmt: skip
+    if rows:
+        show_rows(console, headings, rows)
+    else:
+        console.print("Nothing found.")
+    show_more(console, page)
 
 
 def show_one(console: Console, item: dict[str, Any], events: list[dict[str, Any]] | None = None) -> None:
     """Print one cancellation's story."""
-    title = Text.assemble((f"{plain_text(item['booking_id'])}  ", "bold"), _status(item["status"]))
+    title = Text.assemble((f"{plain_text(item['booking_id'])}  ", "bold"), _status(item))
     console.print(title.append(f"  {item['id']}", "dim"), soft_wrap=True)
     console.print(_facts(item))
     told = hints(item, events or [])
     if item["problem"] or told:
         console.print()
     if item["problem"]:
-        _show_problem(console, item["problem"])
+        show_problem(console, item["problem"])
     for said, command in told:
         _show_hint(console, plain_text(said), plain_text(command))
     if events is not None:
@@ -63,7 +65,8 @@ def show_one(console: Console, item: dict[str, Any], events: list[dict[str, Any]
         show_events(console, events)
 
 
-def _show_problem(console: Console, document: dict[str, Any]) -> None:
+def show_problem(console: Console, document: dict[str, Any]) -> None:
+    """Print why something was refused or needs a person."""
     detail = plain(document.get("detail") or document.get("title") or "")
     console.print(Text.assemble((plain_text(_slug(document)), "red"), ": ", detail))
     errors = document.get("errors")
@@ -89,12 +92,17 @@ def _facts(item: dict[str, Any]) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row("journey", plain(item["journey"]))
+    grid.add_row("journey", plain(_journey(item)))
     grid.add_row("steps", _steps(item))
     for name, value in _named_facts(item):
         if value:
             grid.add_row(name, plain(value))
     return grid
+
+
+def _journey(item: dict[str, Any]) -> str:
+    would = item.get("dry_run")
+    return f"{item['journey']} of {would['journey']}: nothing is cancelled" if would else str(item["journey"])
 
 
 def _steps(item: dict[str, Any]) -> Text:
@@ -120,6 +128,8 @@ def _named_facts(item: dict[str, Any]) -> list[tuple[str, str]]:
         ("claim", " ".join(part for part in (claim["reference"], claim["status"], *claim["milestones"]) if part)),
         ("next try", f"{next_try} UTC (try {item['attempts'] + 1})" if next_try else ""),
         ("key", item["idempotency_key"]),
+        ("batch", item.get("batch_id") or ""),
+        ("told at", item.get("callback_url") or ""),
         ("metadata", ", ".join(f"{name}={plain_text(value)}" for name, value in item["metadata"].items())),
         ("created", f"{short_time(item['created_at'])} UTC"),
         ("completed", f"{short_time(item['completed_at'])} UTC" if item["completed_at"] else ""),
@@ -149,8 +159,9 @@ def _refund(item: dict[str, Any]) -> str:
     return f"{refund['mode']}: {_MODES.get(refund['mode'], '')}"
 
 
-def _status(status: str) -> Text:
-    return Text(status, COLOURS.get(status, "white"))
+def _status(item: dict[str, Any]) -> Text:
+    shown = Text(item["status"], COLOURS.get(item["status"], "white"))
+    return shown.append(" (dry run)", "bold") if item.get("dry_run") else shown
 
 
 def _total(item: dict[str, Any]) -> str:

@@ -8,17 +8,16 @@ from rich.table import Table
 from rich.text import Text
 
 from webhook_gateway.display import short_time
+from webhook_gateway.display_rows import show_more, show_rows
 from webhook_gateway.plain_text import plain, plain_text
 
-NARROWEST = 132
-"""Columns of a list, which must keep their form: a narrower screen wraps them."""
 _COLOURS = {"applied": "green", "unchanged": "dim", "ignored": "yellow", "kept": "bold red", "waiting": "cyan"}
 
 
 def show_list(console: Console, page: dict[str, Any]) -> None:
     """Print a page of webhooks."""
     _show_items(console, page["items"], nothing="Nothing found here." if page["next_cursor"] else "Nothing found.")
-    _show_more(console, page)
+    show_more(console, page)
 
 
 def show_one(console: Console, item: dict[str, Any]) -> None:
@@ -55,7 +54,7 @@ def show_replay(console: Console, done: dict[str, Any]) -> None:
     if done["items"]:
         console.print()
         _show_items(console, done["items"], nothing="")
-    _show_more(console, done)
+    show_more(console, done)
 
 
 def show_keys(console: Console, found: dict[str, Any]) -> None:
@@ -88,21 +87,14 @@ def _show_items(console: Console, items: list[dict[str, Any]], *, nothing: str) 
     if not items:
         console.print(nothing)
         return
-    console.width = max(console.width, NARROWEST)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("id", "received (UTC)", "source", "event", "claim", "outcome", "replays"):
-        table.add_column(heading, no_wrap=True, overflow="fold")
-    for item in items:
-        table.add_row(
+    rows = [
+        (
             item["id"], short_time(item["received_at"]), item["source"], plain(item["event"] or ""),
             plain(item["claim"] or item["booking_id"] or ""), _outcome(item), str(item["replays"] or ""),
-        )  # fmt: skip
-    console.print(table)
-
-
-def _show_more(console: Console, page: dict[str, Any]) -> None:
-    if page["next_cursor"]:
-        console.print(Text(f"more: --cursor {page['next_cursor']}", "dim"), soft_wrap=True)
+        )
+        for item in items
+    ]  # fmt: skip
+    show_rows(console, ("id", "received (UTC)", "source", "event", "claim", "outcome", "replays"), rows)
 
 
 def _facts(item: dict[str, Any]) -> list[tuple[str, str]]:

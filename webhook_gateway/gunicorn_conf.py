@@ -1,6 +1,7 @@
 """How gunicorn serves the gateway: each setting with its reason. Nothing of the application belongs here."""
 
 import errno
+import logging
 import os
 import socket
 import sys
@@ -26,6 +27,13 @@ def post_fork(_server: object, _worker: object) -> None:
     if hasattr(os, "SCHED_BATCH"):
         with suppress(OSError):  # where it is not allowed it is only slower
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def post_worker_init(_worker: object) -> None:
+    """Let gunicorn log as we do: it has a line for each request that it cannot read."""
+    log = logging.getLogger("gunicorn.error")
+    log.handlers.clear()
+    log.propagate = True
 
 
 def pre_request(_worker: object, request: Any) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from shared.idempotency import LONGEST_KEY, is_key
 from shared.models import STATUSES, Cancellation, Claim
+from shared.setting_values import PARTNER_CODE
 from webhook_gateway import paging
 from webhook_gateway.resources import CancellationList, shown
 
@@ -33,8 +34,11 @@ class ListQuery(BaseModel):
 
     status: Annotated[str | None, AfterValidator(_status), Field(json_schema_extra={"enum": list(STATUSES)})] = None
     booking_id: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = None
-    idempotency_key: Annotated[str | None, AfterValidator(_key), Field(max_length=LONGEST_KEY)] = None
+    idempotency_key: Annotated[
+        str | None, AfterValidator(_key), Field(json_schema_extra={"pattern": f"^[!-~]{{1,{LONGEST_KEY}}}$"})
+    ] = None
     batch_id: Annotated[UUID | None, Field(description="Of this batch only")] = None
+    partner: Annotated[str | None, Field(pattern=PARTNER_CODE, description="Of this partner only")] = None
     limit: paging.Limit = 50
     cursor: paging.Cursor = None
 
@@ -53,6 +57,7 @@ def page(session: Session, query: ListQuery, *, caller: str | None) -> Cancellat
         (Cancellation.booking_id, query.booking_id),
         (Cancellation.idempotency_key, query.idempotency_key),
         (Cancellation.batch_id, query.batch_id),
+        (Cancellation.partner, query.partner),
     ):
         if value is not None:
             wanted = wanted.where(column == value)

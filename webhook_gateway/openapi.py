@@ -1,6 +1,7 @@
 """/openapi.json: the interface, from the models that validate requests and shape answers.
 
-The routes' prose is in `openapi_paths`, `openapi_batches`, `openapi_callbacks` and `openapi_webhooks`.
+The routes' prose is in `openapi_paths`, `openapi_batches`, `openapi_callbacks`, `openapi_webhooks` and
+`openapi_service`; examples of requests, answers and refusals in `openapi_examples`, `_answers` and `_refusals`.
 """
 
 from functools import cache
@@ -8,15 +9,20 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from shared.cancellation_request import CancellationRequest
 from shared.problems import problem, slugs
 from shared.refund_report import RefundReportBody
+from webhook_gateway import openapi_batches, openapi_callbacks, openapi_paths, openapi_service, openapi_webhooks
 from webhook_gateway.batch_lines import BatchBody, BatchLine, LinesBody
 from webhook_gateway.batch_resources import BatchList, BatchOpened, BatchResource, LinesTaken
 from webhook_gateway.callbacks import CallbackList, CallbackReplay, CallbackReplayBody
+from webhook_gateway.openapi_answers import ANSWERS
+from webhook_gateway.openapi_links import links
+from webhook_gateway.openapi_parts import HEADERS
 from webhook_gateway.openapi_paths import paths
+from webhook_gateway.openapi_refusals import examples
 from webhook_gateway.resolving import ResolutionBody, RetryBody
 from webhook_gateway.resources import CancellationList, CancellationResource, Timeline
 from webhook_gateway.webhook_replaying import ReplayBody, ReplayOneBody
@@ -27,6 +33,14 @@ INTRODUCTION = (
     "confirms, submits the Cancel-For-Any-Reason claim and keeps it up to date. Money is decimal text with an ISO 4217 "
     "currency, times are RFC 3339 in UTC, errors are application/problem+json (RFC 9457)."
 )
+TAGS = {
+    openapi_paths.TAG: "One booking to cancel, to claim on, or both: handed over, followed, steered",
+    openapi_batches.TAG: "Many cancellations handed over and steered together",
+    openapi_callbacks.TAG: "What a caller was told of its cancellation, and telling it again",
+    openapi_webhooks.TAG: "The insurer's webhooks as they were stored: for operators",
+    openapi_service.RECEIVERS: "Where the insurer sends its webhooks: not for callers",
+    openapi_service.SERVICE: "The service itself: health, figures, documentation",
+}
 _PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "What went wrong (RFC 9457). Further members are evidence.",
@@ -39,6 +53,22 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
         "instance": {"type": "string", "description": "The path that was asked"},
     },
     "additionalProperties": True,
+}
+
+_SECURITY_SCHEMES: dict[str, Any] = {
+    "token": {"type": "http", "scheme": "bearer", "description": "A token of API_TOKENS"},
+    "signature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "XClaim-Signature",
+        "description": "sha256= and the HMAC-SHA256 of the raw body",
+    },
+    "dateSignature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "Signature with keyId, algorithm and signature, over the Date header",
+    },
 }
 
 blueprint = Blueprint("openapi", __name__)
@@ -55,25 +85,16 @@ def document() -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of this interface; treat it as read-only."""
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Cancellations and CFAR claims", "version": "1", "description": INTRODUCTION},
+        "info": {"title": "Cancellations and CFAR claims", "version": "1.0.0", "description": INTRODUCTION},
+        "servers": [{"url": "/", "description": "The gateway that serves this document"}],
+        "tags": [{"name": name, "description": said} for name, said in TAGS.items()],
         "paths": paths(),
         "components": {
             "schemas": {**_schemas(), "Problem": _PROBLEM_SCHEMA},
-            "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "A token of API_TOKENS"},
-                "signature": {
-                    "type": "apiKey",
-                    "in": "header",
-                    "name": "XClaim-Signature",
-                    "description": "sha256= and the HMAC-SHA256 of the raw body",
-                },
-                "dateSignature": {
-                    "type": "apiKey",
-                    "in": "header",
-                    "name": "Authorization",
-                    "description": "Signature with keyId, algorithm and signature, over the Date header",
-                },
-            },
+            "headers": HEADERS,
+            "examples": {**ANSWERS, **examples()},
+            "links": links(),
+            "securitySchemes": _SECURITY_SCHEMES,
         },
     }
 
@@ -81,6 +102,13 @@ def document() -> dict[str, Any]:
 def problem_table() -> list[dict[str, Any]]:
     """Return every problem's slug, status and title."""
     return [{"slug": slug, **problem(slug, "")} for slug in slugs()]
+
+
+class _WholeAnswers(GenerateJsonSchema):
+    """Says of every member of an answer that it is there: answers leave nothing out, whatever has a default."""
+
+    def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: FBT001 - pydantic's signature
+        return self.mode == "serialization" or super().field_is_required(field, total)
 
 
 def _schemas() -> dict[str, Any]:
@@ -100,6 +128,8 @@ def _schemas() -> dict[str, Any]:
             *(WebhookResource, WebhookList, Replay, WebhookKeys, WebhookTallies),
         )
     ]
-    _, schema = models_json_schema([*takes, *answers], ref_template="#/components/schemas/{model}")
+    _, schema = models_json_schema(
+        [*takes, *answers], ref_template="#/components/schemas/{model}", schema_generator=_WholeAnswers
+    )
     schemas: dict[str, Any] = schema["$defs"]
     return schemas

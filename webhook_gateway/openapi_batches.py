@@ -3,8 +3,9 @@
 from typing import Any
 
 from webhook_gateway import openapi_examples as examples
+from webhook_gateway import openapi_links as links
 from webhook_gateway.batches import ListQuery
-from webhook_gateway.openapi_parts import BODY, answer, operation, query_parameters
+from webhook_gateway.openapi_parts import BODY, answer, idempotency_key, operation, path_id, query_parameters
 
 LINES: examples.Examples = {
     "two_tickets": {
@@ -32,20 +33,9 @@ BATCHES: examples.Examples = {
         },
     },
 }
-_ID = {
-    "name": "id",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string", "format": "uuid"},
-    "description": "The batch's id",
-}
-_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": True,
-    "schema": {"type": "string", "minLength": 1},
-    "description": "Of the batch: 1 to 255 visible characters, bare or as a quoted structured-field string",
-}
+TAG = "Batches"
+_ID = path_id("batch")
+_KEY = idempotency_key("Of the batch: 1 to 255 visible characters, bare or as a quoted structured-field string")
 
 
 def paths() -> dict[str, Any]:
@@ -54,24 +44,31 @@ def paths() -> dict[str, Any]:
 
 
 def _collection() -> dict[str, Any]:
-    created = answer("Opened", "BatchOpened")
-    created["headers"] = {"Location": {"schema": {"type": "string"}, "description": "Where it can be seen"}}
+    created = answer("Opened", "BatchOpened", "batch_opened", links=links.OF_BATCH, headers=("Location",))
+    known = answer(
+        "The key was used before with this body", "BatchOpened", "batch_opened", links=links.OF_BATCH,
+        headers=("Location",),
+    )  # fmt: skip
     return {
         "/v1/batches": {
             "post": operation(
+                "createBatch",
                 "Hand many cancellations over together",
                 "Opens a batch, with up to 500 cancellations (2 MiB) or none yet. Each has a key of its own, which "
                 "means what it means for one that is sent alone. They get their turn after those sent alone.",
+                tag=TAG,
                 parameters=[_KEY],
                 body=("BatchBody", BATCHES),
-                answers={"201": created, "200": answer("The key was used before with this body", "BatchOpened")},
+                answers={"201": created, "200": known},
                 refusals=("idempotency-key-missing", *BODY, "idempotency-key-reused", "batch-called-off"),
             ),
             "get": operation(
+                "listBatches",
                 "List batches, newest first",
                 "A caller sees its own, an operator everyone's. Follow `next_cursor` until it is null.",
+                tag=TAG,
                 parameters=query_parameters(ListQuery),
-                answers={"200": answer("A page", "BatchList")},
+                answers={"200": answer("A page", "BatchList", "page_of_batches", links=links.OF_BATCHES)},
                 refusals=("invalid-parameter",),
             ),
         }
@@ -82,22 +79,26 @@ def _one() -> dict[str, Any]:
     return {
         "/v1/batches/{id}": {
             "get": operation(
+                "getBatch",
                 "Show one batch",
                 "How many of its cancellations stand where; `GET /v1/cancellations?batch_id=` lists them.",
+                tag=TAG,
                 parameters=[_ID],
-                answers={"200": answer("The batch", "BatchResource")},
+                answers={"200": answer("The batch", "BatchResource", "batch", links=links.OF_BATCH)},
                 refusals=("not-found",),
             )
         },
         "/v1/batches/{id}/cancellations": {
             "post": operation(
+                "addBatchLines",
                 "Add cancellations to a batch",
                 "Up to 500 (2 MiB) in one transaction; sending them again is harmless. If a line is invalid nothing "
                 "of the call is stored, unless `skip_invalid` is true. A key that stands for another body is refused "
                 "for its line alone.",
+                tag=TAG,
                 parameters=[_ID],
                 body=("LinesBody", LINES),
-                answers={"200": answer("What became of each line", "LinesTaken")},
+                answers={"200": answer("What became of each line", "LinesTaken", "lines_taken", links=links.OF_LINES)},
                 refusals=("not-found", *BODY, "batch-called-off"),
             )
         },
@@ -105,7 +106,7 @@ def _one() -> dict[str, Any]:
 
 
 def _steering() -> dict[str, Any]:
-    resource = answer("The batch as it is now", "BatchResource")
+    resource = answer("The batch as it is now", "BatchResource", "batch")
     said = {
         "pause": ("Hold a batch", "What has not begun waits until the batch is resumed, and so do lines added later."),
         "resume": ("Go on with a batch", "What was held has its turn again."),
@@ -114,12 +115,15 @@ def _steering() -> dict[str, Any]:
             "Aborts what has not begun and takes no more lines; what has begun goes on. If it is cut short, repeat it.",
         ),
     }
+    names = {"pause": "pauseBatch", "resume": "resumeBatch", "call_off": "callOffBatch"}
     refusals = {"pause": ("batch-called-off",), "resume": ("batch-called-off",), "call_off": ()}
     return {
         f"/v1/batches/{{id}}/{action}": {
             "post": operation(
+                names[action],
                 summary,
                 f"{description} Repeating it is harmless.",
+                tag=TAG,
                 parameters=[_ID],
                 answers={"200": resource},
                 refusals=("not-found", *refusals[action]),

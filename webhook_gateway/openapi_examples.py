@@ -57,6 +57,10 @@ REQUESTS: Examples = {
         },
     },
     "shortest": {"summary": "Cancel every policy of the booking", "value": {"booking_id": BOOKING}},
+    "dry_run": {
+        "summary": "See what it would refund and do; nothing is cancelled",
+        "value": {"booking_id": BOOKING, "dry_run": True},
+    },
 }
 
 REFUNDS: Examples = {

@@ -2,62 +2,60 @@
 
 from typing import Any
 
-from webhook_gateway import openapi_batches, openapi_callbacks, openapi_webhooks
+from webhook_gateway import openapi_batches, openapi_callbacks, openapi_service, openapi_webhooks
 from webhook_gateway import openapi_examples as examples
+from webhook_gateway import openapi_links as links
 from webhook_gateway.listing import ListQuery
-from webhook_gateway.openapi_parts import BODY, JSON, answer, operation, query_parameters, refusals_of
+from webhook_gateway.openapi_parts import (
+    BODY,
+    answer,
+    conditional,
+    idempotency_key,
+    operation,
+    path_id,
+    query_parameters,
+)
 
-_ID = {
-    "name": "id",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string", "format": "uuid"},
-    "description": "The cancellation's id",
-}
-_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": True,
-    "schema": {"type": "string", "minLength": 1},
-    "description": "1 to 255 visible characters, bare or as a quoted structured-field string: one key either way",
-}
-_TOKEN = {
-    "name": "token",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
-    "description": "The opaque token of one claim's own address",
-}
+TAG = "Cancellations"
+_ID = path_id("cancellation")
+_KEY = idempotency_key("1 to 255 visible characters, bare or as a quoted structured-field string: one key either way")
 _SWITCHED_OFF = ("claims-disabled", "refund-call-disabled", "callbacks-not-configured")
 
 
 def paths() -> dict[str, Any]:
     """Return the `paths` object: exactly the routes there are."""
     own = {**_collection(), **_one(), **_actions(), **openapi_callbacks.paths(), **openapi_batches.paths()}
-    return {**own, **_webhooks(), **openapi_webhooks.paths(), **_service()}
+    guarded = {**own, **openapi_webhooks.paths()}
+    for item in guarded.values():
+        if "get" in item:
+            item["get"] = conditional(item["get"])
+    return {**guarded, **openapi_service.paths()}
 
 
 def _collection() -> dict[str, Any]:
-    created = answer("Accepted: it is stored and will be carried out", "CancellationResource")
-    created["headers"] = {"Location": {"schema": {"type": "string"}, "description": "Where it can be seen"}}
+    created = _handed_over("Accepted: it is stored and will be carried out", "accepted")
+    known = _handed_over("The key was used before with this body", "awaiting_refund")
     return {
         "/v1/cancellations": {
             "post": operation(
+                "createCancellation",
                 "Hand over a cancellation",
                 "Only `booking_id` is required. The same key with the same body shows the same cancellation again.",
+                tag=TAG,
                 parameters=[_KEY],
                 body=("CancellationRequest", examples.REQUESTS),
-                answers={
-                    "202": created,
-                    "200": answer("The key was used before with this body", "CancellationResource"),
-                },
+                answers={"202": created, "200": known},
                 refusals=("idempotency-key-missing", *BODY, "idempotency-key-reused", *_SWITCHED_OFF),
             ),
             "get": operation(
+                "listCancellations",
                 "List cancellations, newest first",
                 "A caller sees its own, an operator everyone's. Follow `next_cursor` until it is null.",
+                tag=TAG,
                 parameters=query_parameters(ListQuery),
-                answers={"200": answer("A page", "CancellationList")},
+                answers={
+                    "200": answer("A page", "CancellationList", "page_of_cancellations", links=links.OF_CANCELLATIONS)
+                },
                 refusals=("invalid-parameter",),
             ),
         }
@@ -65,22 +63,29 @@ def _collection() -> dict[str, Any]:
 
 
 def _one() -> dict[str, Any]:
+    shown = answer(
+        "The cancellation", "CancellationResource", "awaiting_refund", "needs_review", links=links.OF_CANCELLATION
+    )
     return {
         "/v1/cancellations/{id}": {
             "get": operation(
+                "getCancellation",
                 "Show one cancellation",
                 "Where it stands, what is next and, when it is rejected or needs a person, why.",
+                tag=TAG,
                 parameters=[_ID],
-                answers={"200": answer("The cancellation", "CancellationResource")},
+                answers={"200": shown},
                 refusals=("not-found",),
             )
         },
         "/v1/cancellations/{id}/events": {
             "get": operation(
+                "listCancellationEvents",
                 "Show its timeline",
                 "Every transition, every call to the insurer and every webhook of its claim, oldest first.",
+                tag=TAG,
                 parameters=[_ID],
-                answers={"200": answer("The timeline", "Timeline")},
+                answers={"200": answer("The timeline", "Timeline", "timeline")},
                 refusals=("not-found",),
             )
         },
@@ -88,99 +93,68 @@ def _one() -> dict[str, Any]:
 
 
 def _actions() -> dict[str, Any]:
-    resource = answer("The cancellation as it is now", "CancellationResource")
-    stored = answer("Stored: that money was paid, so a person decides what follows", "CancellationResource")
+    stored = answer(
+        "Stored: that money was paid, so a person decides what follows", "CancellationResource", "needs_review"
+    )
     mismatches = ("refund-mismatch", "not-previewed", "refund-already-reported", "refund-not-awaited")
     return {
         "/v1/cancellations/{id}/refund": {
             "post": operation(
+                "reportRefund",
                 "Report that the customer has been refunded",
                 "Must equal the previewed refund. Repeating a report is harmless; a refused one stays in the timeline.",
+                tag=TAG,
                 parameters=[_ID],
                 body=("RefundReportBody", examples.REFUNDS),
-                answers={"200": resource, "202": stored},
+                answers={"200": _now("refund_reported"), "202": stored},
                 refusals=("not-found", *BODY, *mismatches),
             )
         },
         "/v1/cancellations/{id}/abort": {
             "post": operation(
+                "abortCancellation",
                 "Take it back",
                 "Works until something irreversible is under way; repeating it is harmless.",
+                tag=TAG,
                 parameters=[_ID],
-                answers={"200": resource},
+                answers={"200": _now("aborted")},
                 refusals=("not-found", "point-of-no-return", "already-ended"),
             )
         },
         "/v1/cancellations/{id}/retry": {
             "post": operation(
+                "retryCancellation",
                 "Let it go on now (operators)",
                 "Takes one that needs review up again at its step, or skips a wait; never a new key. Needs no body.",
+                tag=TAG,
                 parameters=[_ID],
                 body=("RetryBody", examples.RETRIES),
                 is_body_required=False,
-                answers={"200": resource},
+                answers={"200": _now("refund_reported")},
                 refusals=("operators-only", "not-found", *BODY, "nothing-to-retry"),
             )
         },
-        "/v1/cancellations/{id}/resolve": {"post": _resolving(resource)},
+        "/v1/cancellations/{id}/resolve": {"post": _resolving()},
     }
 
 
-def _resolving(resource: dict[str, Any]) -> dict[str, Any]:
+def _resolving() -> dict[str, Any]:
     return operation(
+        "resolveCancellation",
         "Decide about one that waits for a person (operators)",
         "`done`: the step did happen, as the evidence shows. `not_done`: it did not, so a new key is allowed. `amend`: "
         "claim again with other fields. `close`: it ends here. The timeline keeps who, why, the evidence, the problem.",
+        tag=TAG,
         parameters=[_ID],
         body=("ResolutionBody", examples.RESOLUTIONS),
-        answers={"200": resource},
+        answers={"200": _now("closed")},
         refusals=("operators-only", "not-found", *BODY, "nothing-to-resolve", "evidence-missing", "refund-mismatch"),
     )
 
 
-def _webhooks() -> dict[str, Any]:
-    said = "Answers once the event is stored; repeats are welcome. What it means is worked out afterwards."
-    event = {"type": "object", "required": ["event", "payload"], "additionalProperties": True}
-    taken = {
-        "description": said,
-        "security": [{"signature": []}],
-        "requestBody": {"required": True, "content": {JSON: {"schema": event}}},
-        "responses": {
-            "200": {"description": "Stored", "content": {JSON: {"schema": {"type": "object"}}}},
-            **refusals_of(
-                ("webhook-not-understood", "webhook-not-verified", "not-found", "body-too-large", "unavailable")
-            ),
-        },
-    }
-    own, by_hand = "Take an event of one claim", "Take an event where receivers are set up by hand"
-    hint = {
-        **taken,
-        "description": "The body is not signed: it only says which booking to look at. Always 200 for a signed one.",
-        "security": [{"dateSignature": []}],
-    }
-    return {
-        "/webhooks/xclaim/{token}": {"post": {"summary": own, "parameters": [_TOKEN], **taken}},
-        "/webhooks/xclaim": {"post": {"summary": by_hand, **taken}},
-        "/webhooks/xcover": {"post": {"summary": "Take XCover's event of a booking", **hint}},
-    }
+def _handed_over(description: str, shown: str) -> dict[str, Any]:
+    return answer(description, "CancellationResource", shown, links=links.OF_CANCELLATION, headers=("Location",))
 
 
-def _service() -> dict[str, Any]:
-    status = {"type": "object", "properties": {"status": {"const": "ok"}}}
-    fine = {"200": {"description": "Yes", "content": {JSON: {"schema": status}}}}
-    document = {"200": {"description": "OpenAPI 3.1", "content": {JSON: {"schema": {"type": "object"}}}}}
-    page = {"200": {"description": "A page", "content": {"text/html": {"schema": {"type": "string"}}}}}
-    figures = {"200": {"description": "Its text format", "content": {"text/plain": {"schema": {"type": "string"}}}}}
-    return {
-        "/livez": {"get": {"summary": "Is the process alive?", "security": [], "responses": fine}},
-        "/readyz": {
-            "get": {
-                "summary": "Can cancellations be stored?",
-                "security": [],
-                "responses": {**fine, **refusals_of(("unavailable",))},
-            }
-        },
-        "/metrics": {"get": {"summary": "Figures for Prometheus", "security": [], "responses": figures}},
-        "/openapi.json": {"get": {"summary": "This document", "security": [], "responses": document}},
-        "/docs": {"get": {"summary": "This document, for people", "security": [], "responses": page}},
-    }
+def _now(shown: str) -> dict[str, Any]:
+    return answer("The cancellation as it is now", "CancellationResource", shown)

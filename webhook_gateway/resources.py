@@ -7,14 +7,17 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from shared.lifecycle import DRY_RUN, ClaimWhen, Journey, order_of
 from shared.models import STATUSES, STEPS, Cancellation, Claim
 from shared.money import Money, MoneyError
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time", "examples": ["2021-01-08T18:19:04.228699Z"]})]
 Amount = Annotated[str, Field(description="Decimal digits in the currency's minor units", examples=["22.40"])]
 Currency = Annotated[str, Field(description="ISO 4217", examples=["EUR"])]
+PROBLEM_OR_NULL: list[JsonValue] = [{"$ref": "#/components/schemas/Problem"}, {"type": "null"}]
+"""For the documentation alone: problems are stored, and shown, as they were written."""
 
 
 class Shown(BaseModel):
@@ -28,6 +31,7 @@ class Quote(Shown):
 
     id: str
     reason_for_cancellation: str | None
+    refund: Annotated[Amount | None, Field(description="Its part of the previewed refund")] = None
 
 
 class Preview(Shown):
@@ -66,13 +70,25 @@ class ClaimState(Shown):
     ] = []
 
 
+class DryRun(Shown):
+    """What the same request would do without `dry_run`, so far as that is known."""
+
+    journey: str
+    steps: Annotated[list[str], Field(description="Its order; certain once the booking is looked up")]
+    claimed_quote_id: Annotated[str | None, Field(description="The policy that would be claimed")]
+
+
 class CancellationResource(Shown):
     """One cancellation: what was asked for, how far it is, and why it stands where it stands."""
 
     id: str
     idempotency_key: str
     booking_id: str
-    journey: str
+    partner: Annotated[str, Field(description="Code of the partner whose booking it is")]
+    journey: Annotated[str, Field(description="As asked for, or dry_run")]
+    dry_run: Annotated[DryRun | None, Field(description="Only where nothing is cancelled: what would be done")]
+    batch_id: str | None
+    callback_url: Annotated[str | None, Field(description="Where its caller is told of each change")]
     status: Annotated[str, Field(json_schema_extra={"enum": list(STATUSES)})]
     steps: Annotated[list[str], Field(description="The journey, in its order; frozen once the booking is looked up")]
     done_steps: list[str]
@@ -83,7 +99,12 @@ class CancellationResource(Shown):
     claim: ClaimState
     attempts: Annotated[int, Field(description="Tries of the present step")]
     next_attempt_at: Annotated[Time | None, Field(description="When a step that is due or waits is tried next")]
-    problem: Annotated[dict[str, Any] | None, Field(description="Why it was rejected or needs a person (RFC 9457)")]
+    problem: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="Why it was rejected or needs a person (RFC 9457)", json_schema_extra={"anyOf": PROBLEM_OR_NULL}
+        ),
+    ]
     metadata: dict[str, Any]
     created_at: Time
     updated_at: Time
@@ -158,14 +179,16 @@ def shown(row: Cancellation, claim: Claim | None) -> CancellationResource:
         id=str(row.id),
         idempotency_key=row.idempotency_key,
         booking_id=row.booking_id,
+        partner=row.partner,
         journey=row.journey,
+        dry_run=_dry_run(row),
+        batch_id=None if row.batch_id is None else str(row.batch_id),
+        callback_url=row.callback_url,
         status=row.status,
         steps=list(row.steps),
         done_steps=list(row.done_steps),
         next_step=row.next_step,
-        quotes=[
-            Quote(id=entry["id"], reason_for_cancellation=entry.get("reason_for_cancellation")) for entry in row.quotes
-        ],
+        quotes=[_quote(entry, row.preview_currency) for entry in row.quotes],
         preview=_preview(row),
         refund=_refund(row),
         claim=_claim(claim),
@@ -188,6 +211,26 @@ def time(value: datetime) -> str:
 def time_or_none(value: datetime | None) -> str | None:
     """Return a moment by RFC 3339, or None."""
     return None if value is None else time(value)
+
+
+def _dry_run(row: Cancellation) -> DryRun | None:
+    if row.journey != DRY_RUN:
+        return None
+    journey, claim = Journey(row.request["journey"]), row.request.get("claim") or {}
+    steps = order_of(
+        journey, when=ClaimWhen(claim["when"]) if claim.get("when") else None, claimed_quote=row.claim_quote_id,
+        cancelled_quotes=[entry["id"] for entry in row.quotes],
+    )  # fmt: skip
+    return DryRun(journey=journey.value, steps=[step.value for step in steps], claimed_quote_id=row.claim_quote_id)
+
+
+def _quote(entry: dict[str, Any], currency: str | None) -> Quote:
+    refund = entry.get("refund")
+    return Quote(
+        id=entry["id"],
+        reason_for_cancellation=entry.get("reason_for_cancellation"),
+        refund=None if refund is None or currency is None else _amount(Decimal(refund), currency),
+    )
 
 
 def _preview(row: Cancellation) -> Preview | None:

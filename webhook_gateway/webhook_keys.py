@@ -6,14 +6,14 @@ A key is told by its id and its place in the setting, never by itself.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from pydantic import SecretStr
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from shared.config import WebSettings
 from shared.db import now_plus
 from shared.models import Claim
-from shared.setting_values import WebhookKey as XCoverKey
 from shared.webhook_models import WebhookTally
 from shared.xclaim.signature import key_id
 from shared.xcover.webhooks import key_id as xcover_key_id
@@ -34,26 +34,29 @@ class _Use:
 _UNUSED = _Use()
 
 
-def of(session: Session, *, xclaim: Sequence[SecretStr], xcover: Sequence[XCoverKey]) -> WebhookKeys:
+def of(session: Session, partners: Sequence[WebSettings]) -> WebhookKeys:
     """Return every configured key, then those that open claims need although they are configured no more."""
     now = session.scalars(select(now_plus(0))).one()
     uses, open_claims = _uses(session), _open_claims(session)
-    configured = [key_id(key.get_secret_value()) for key in xclaim]
-    unknown = open_claims.get(None, 0)
+    unknown = open_claims.pop(None, 0)
     items = []
-    for place, name in enumerate(configured, start=1):
-        use, needed = uses.get(("xclaim", name), _UNUSED), open_claims.get(name, 0)
-        said = _xclaim_key(place, use, needed, unknown, now=now)
-        items.append(_shown("xclaim", name, place, use=use, open_claims=needed, said=said))
-    for name in sorted(name for name in open_claims if name is not None and name not in configured):
-        use, needed = uses.get(("xclaim", name), _UNUSED), open_claims[name]
+    for partner in partners:
+        names = [key_id(key.get_secret_value()) for key in partner.xclaim_webhook_keys]
+        for place, name in enumerate(names, start=1):
+            use, needed = uses.get(("xclaim", name), _UNUSED), open_claims.pop(name, 0)
+            said = _xclaim_key(place, use, needed, unknown, now=now)
+            items.append(_shown("xclaim", name, place, partner=partner, use=use, open_claims=needed, said=said))
+    for name, needed in sorted(open_claims.items()):
+        use = uses.get(("xclaim", name), _UNUSED)
         items.append(_shown("xclaim", name, None, use=use, open_claims=needed, said=_missing(needed)))
     if unknown:
         items.append(_shown("xclaim", None, None, use=_UNUSED, open_claims=unknown, said=_unknown(unknown)))
-    for place, key in enumerate(xcover, start=1):
-        use = uses.get(("xcover", xcover_key_id(key)), _UNUSED)
-        said = _xcover_key(use, is_only=len(xcover) == 1, now=now)
-        items.append(_shown("xcover", xcover_key_id(key), place, use=use, open_claims=0, said=said))
+    for partner in partners:
+        for place, key in enumerate(partner.xcover_webhook_keys, start=1):
+            use = uses.get(("xcover", xcover_key_id(key)), _UNUSED)
+            said = _xcover_key(use, is_only=len(partner.xcover_webhook_keys) == 1, now=now)
+            name = xcover_key_id(key)
+            items.append(_shown("xcover", name, place, partner=partner, use=use, open_claims=0, said=said))
     return WebhookKeys(items=items)
 
 
@@ -75,15 +78,25 @@ def _uses(session: Session) -> dict[tuple[str, str], _Use]:
     }
 
 
-def _open_claims(session: Session) -> dict[str | None, int]:
+def _open_claims(session: Session) -> dict[Any, int]:
     """Return how many claims that are not closed use each key; None stands for an unknown one."""
     counted = select(Claim.webhook_key_id, func.count()).where(Claim.closed_at.is_(None))
     return {row[0]: row[1] for row in session.execute(counted.group_by(Claim.webhook_key_id))}
 
 
-def _shown(source: str, name: str | None, place: int | None, *, use: _Use, open_claims: int, said: str) -> WebhookKey:
+def _shown(
+    source: str,
+    name: str | None,
+    place: int | None,
+    *,
+    use: _Use,
+    open_claims: int,
+    said: str,
+    partner: WebSettings | None = None,
+) -> WebhookKey:
     return WebhookKey(
         source=source,
+        partner=None if partner is None else partner.xcover_partner_code,
         key_id=name,
         position=place,
         first_used_at=time_or_none(use.first_at),

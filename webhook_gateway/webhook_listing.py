@@ -30,9 +30,9 @@ class ListQuery(Selection):
     cursor: paging.Cursor = None
 
 
-def listed(session: Session, query: ListQuery, *, partner: str) -> WebhookList:
+def listed(session: Session, query: ListQuery, *, partners: Sequence[str]) -> WebhookList:
     """Return one page, newest first."""
-    found = page(session, query, partner=partner, limit=query.limit, before=before(query.cursor))
+    found = page(session, query, partners=partners, limit=query.limit, before=before(query.cursor))
     return WebhookList(items=items(session, found.ids), next_cursor=cursor(found.before))
 
 

@@ -18,7 +18,7 @@ def list_them() -> Response:
     """List webhooks, newest first."""
     query = paging.read(webhook_listing.ListQuery, request.args.to_dict(flat=False))
     with current.database().reading() as session:
-        return _answer(webhook_listing.listed(session, query, partner=current.settings().xcover_partner_code))
+        return _answer(webhook_listing.listed(session, query, partners=current.settings().partner_codes))
 
 
 @blueprint.get("/<uuid:webhook_id>")
@@ -54,9 +54,7 @@ def keys() -> Response:
     """Tell which keys are in use."""
     settings = current.settings()
     with current.database().reading() as session:
-        return _answer(
-            webhook_keys.of(session, xclaim=settings.xclaim_webhook_keys, xcover=settings.xcover_webhook_keys)
-        )
+        return _answer(webhook_keys.of(session, settings.partners()))
 
 
 @blueprint.get("/tallies")

@@ -73,7 +73,7 @@ def replay_those(asked: ReplayBody, *, by: str) -> Replay:
     """Replay what the filters mean, or tell what that would change."""
     with current.database().reading() as session:
         found = page(
-            session, asked, partner=current.settings().xcover_partner_code, limit=asked.limit,
+            session, asked, partners=current.settings().partner_codes, limit=asked.limit,
             before=before(asked.cursor),
         )  # fmt: skip
     return _replay(found, is_dry=asked.dry_run, by=by)
@@ -89,9 +89,7 @@ def _replay(found: Page, *, is_dry: bool, by: str) -> Replay:
     forecast, replayed = None, 0
     if is_dry:
         with database.reading() as session:
-            seen = webhook_replays.forecast(
-                session, found.ids, partner=settings.xcover_partner_code, mapping=settings.claim_milestones
-            )
+            seen = webhook_replays.forecast(session, found.ids, settings=settings)
         left_alone, forecast = seen.left_alone, _forecast(seen)
     else:
         done = webhook_replays.replay(database, found.ids, by=by)

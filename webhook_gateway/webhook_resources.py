@@ -95,6 +95,7 @@ class WebhookKey(Shown):
     """A key that verifies webhooks: never itself, only what it is called."""
 
     source: str
+    partner: Annotated[str | None, Field(description="Whose setting it is in; null: not configured")]
     key_id: Annotated[str | None, Field(description="null: not known, of claims opened before this was recorded")]
     position: Annotated[int | None, Field(description="Its place in the setting, from 1; null: not configured")]
     first_used_at: Annotated[Time | None, Field(description="To the hour")]

@@ -55,10 +55,11 @@ def kept_headers() -> dict[str, str]:
 
 
 def _masters() -> list[str]:
-    keys = [key.get_secret_value() for key in current.settings().xclaim_webhook_keys]
+    partners = current.settings().partners()
+    keys = dict.fromkeys(key.get_secret_value() for partner in partners for key in partner.xclaim_webhook_keys)
     if not keys:
         raise NotFound
-    return keys
+    return list(keys)
 
 
 def _take(keys: Mapping[str, str], *, token: str | None) -> Response:

@@ -28,7 +28,8 @@ log = structlog.get_logger()
 @blueprint.post("/xcover")
 def from_xcover() -> Response:
     """Take a hint. Exactly 200 is what XCover takes for delivered, so a hint that is not kept is answered 200 too."""
-    keys = current.settings().xcover_webhook_keys
+    partners = current.settings().partners()
+    keys = [key for partner in partners for key in partner.xcover_webhook_keys]
     if not keys:
         raise NotFound
     signed = SignedRequest(
@@ -57,7 +58,11 @@ def _take(key: WebhookKey) -> Response:
     recorded = booking_hints.record(
         current.database(),
         hint,
-        partner=current.settings().xcover_partner_code,
+        partners=[
+            partner.xcover_partner_code
+            for partner in current.settings().partners()
+            if key in partner.xcover_webhook_keys
+        ],
         key_id=verified_by,
         headers=kept_headers(),
     )

@@ -5,6 +5,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial, wraps
 from uuid import UUID
 
@@ -13,18 +14,22 @@ import structlog
 from shared import calls, cancellations, transitions
 from shared.broker import TASK_SOFT_LIMIT
 from shared.db import AWAY, Transaction
-from shared.insurer.errors import InFlight, InsurerError, OutcomeUnknown, Refused
+from shared.insurer.errors import InFlight, InsurerError, NotSent, OutcomeUnknown, Refused, Unavailable
 from shared.lifecycle import Step
 from shared.models import Call, Cancellation
+from workers.partners import SwitchedOff
 from workers.plan import CannotGoOn
 from workers.retries import Decision, NewRound, Park, Postpone, ReadBack, Reject, backoff, decide
-from workers.runtime import SwitchedOff, runtime
+from workers.runtime import runtime
 from workers.turn_taking import taking
 
 RENEW_EVERY = 2.0
 """Seconds; a quarter of the lease, so that three renewals may fail before it runs out."""
 MAX_UNEXPECTED = 5
 """Tries that may end in an error nobody foresaw before a person looks at it."""
+
+SILENT = frozenset({502, 503, 504})
+"""Answers of whoever stands in front of an insurer that is away."""
 
 log = structlog.get_logger()
 
@@ -91,6 +96,8 @@ def one_try(step: Step) -> Callable[[Callable[[str], None]], Callable[[str], Non
                 run(cancellation_id)
             except AWAY:
                 raise
+            except SwitchedOff as off:
+                _park_undone(UUID(cancellation_id), step, off)
             except Exception as error:
                 with runtime().database.transaction() as tx:
                     held = cancellations.begin_step(tx, UUID(cancellation_id), step)
@@ -101,6 +108,13 @@ def one_try(step: Step) -> Callable[[Callable[[str], None]], Callable[[str], Non
         return counted
 
     return decorate
+
+
+def _park_undone(cancellation_id: UUID, step: Step, off: SwitchedOff) -> None:
+    with runtime().database.transaction() as tx:
+        held = cancellations.begin_step(tx, cancellation_id, step)
+        if held is not None:
+            _park_until_on(tx, held=held, call=None, off=off)
 
 
 def _renew_until(renew: Callable[[Transaction], bool], stop: threading.Event) -> None:
@@ -143,6 +157,8 @@ def _settle(held: Cancellation, step: Step, call: Call | None, error: InsurerErr
         is_read=call is None,
         sent_reasons=sent_reasons,
     )
+    if isinstance(decision, Postpone) and _answers_nobody(held, error):
+        decision = replace(decision, counts=False)
 
     def end(tx: Transaction) -> None:
         _carry_out(tx, held, error, decision)
@@ -151,6 +167,16 @@ def _settle(held: Cancellation, step: Step, call: Call | None, error: InsurerErr
 
     log.warning("call_failed", cancellation_id=str(held.id), step=step, error=str(error), then=type(decision).__name__)
     _write(held, step, end)
+
+
+def _answers_nobody(held: Cancellation, error: InsurerError) -> bool:
+    """Tell whether a try failed only because the insurer is away: that is no failure of the cancellation.
+
+    An answer 500 may be about the request itself, so those are counted.
+    """
+    is_silent = error.status is None or error.status in SILENT
+    is_of_insurer = isinstance(error, NotSent | Unavailable | OutcomeUnknown)
+    return is_silent and is_of_insurer and runtime().breakers.is_any_open(held.partner)
 
 
 def _record_call(tx: Transaction, call: Call, error: InsurerError, decision: Decision) -> None:

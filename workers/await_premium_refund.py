@@ -18,7 +18,8 @@ from shared.xclaim import claims as xclaim
 from workers import claim_news
 from workers.app import app
 from workers.attempt import keeping, one_try
-from workers.runtime import SwitchedOff, runtime
+from workers.partners import SwitchedOff
+from workers.runtime import partner_of, runtime
 
 SOONEST_LOOK = 60.0
 """Seconds between two looks at the claim, in case its webhook is lost; a quarter of the wait so far, within these."""
@@ -41,7 +42,7 @@ def await_premium_refund(cancellation_id: str) -> None:
     with keeping(held, Step.AWAIT_PREMIUM_REFUND):
         answer = _ask(claim)
         with runtime().database.transaction() as tx:
-            _settle(tx, held, claim, answer, runtime().settings)
+            _settle(tx, held, claim, answer, partner_of(held).settings)
 
 
 def _ask(claim: Claim) -> Answer[xclaim.Claim] | None:

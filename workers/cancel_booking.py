@@ -9,14 +9,14 @@ from shared.cancellation_request import CancellationRequest
 from shared.cancellations import begin_step, finish_step
 from shared.db import Transaction
 from shared.insurer.answers import Answer
-from shared.lifecycle import Journey, Step, TaskName, next_step
+from shared.lifecycle import DRY_RUN, Journey, Step, TaskName, next_step
 from shared.models import Call, Cancellation
 from shared.xcover import wire
 from workers import eligibility, offer, reading_back, refunding, settling
 from workers.app import app
 from workers.attempt import keeping, one_try, stop_if_lost
 from workers.plan import check_can_be_cancelled, make_plan
-from workers.runtime import runtime
+from workers.runtime import partner_of, runtime
 
 MAX_CONFIRMS = 5
 """New keys for one confirm, each after proof that the one before did nothing."""
@@ -31,11 +31,12 @@ def look_up(cancellation_id: str) -> None:
     if held is None:
         return
     with keeping(held, Step.LOOK_UP):
-        answer = runtime().xcover.get_booking(held.booking_id)
+        answer = partner_of(held).xcover.get_booking(held.booking_id)
         plan = make_plan(CancellationRequest.model_validate(held.request), answer.value)
-        eligibility.check(held.booking_id, plan.claim_quote_id)
+        eligibility.check(held, plan.claim_quote_id)
         with runtime().database.transaction() as tx:
-            in_hand = reservations.reserve(tx, held, plan.policies())
+            is_dry_run = held.journey == DRY_RUN  # it touches no policy: it neither keeps others away nor gives way
+            in_hand = None if is_dry_run else reservations.reserve(tx, held, plan.policies())
             if in_hand is not None:
                 quote_id, holder = in_hand
                 detail = f"Policy {quote_id} is in the hands of cancellation {holder}."
@@ -60,18 +61,18 @@ def preview(cancellation_id: str) -> None:
     sent_reasons = any("reason_for_cancellation" in quote for quote in body["quotes"])
     with keeping(held, Step.PREVIEW, call, sent_reasons=sent_reasons):
         if held.journey == Journey.CLAIM_THEN_CANCEL:  # its look-up was too early to ask
-            check_can_be_cancelled(runtime().xcover.get_booking(held.booking_id).value, _quote_ids(held))
+            check_can_be_cancelled(partner_of(held).xcover.get_booking(held.booking_id).value, _quote_ids(held))
         follows = next_step(held.steps, [*held.done_steps, Step.PREVIEW])
         if follows is Step.CLAIM and eligibility.must_be_asked_again(held):
-            eligibility.check(held.booking_id, held.claim_quote_id)  # the claim cannot be taken back
-        answer = runtime().xcover.preview(held.booking_id, body, idempotency_key=call.key)
+            eligibility.check(held, held.claim_quote_id)  # the claim cannot be taken back
+        answer = partner_of(held).xcover.preview(held.booking_id, body, idempotency_key=call.key)
         with runtime().database.transaction() as tx:
             evidence = {
                 **answer.evidence,
                 "total_refund": str(answer.value.total_refund),
                 "currency": answer.value.currency,
             }
-            offer.take(tx, held, call, answer, margin=runtime().settings.confirm_margin)
+            offer.take(tx, held, call, answer, margin=partner_of(held).settings.confirm_margin)
             calls.record(tx, call, "done", status=answer.status, answer=evidence)
 
 
@@ -79,23 +80,24 @@ def preview(cancellation_id: str) -> None:
 @one_try(Step.REFUND)
 def refund(cancellation_id: str) -> None:
     """Go on once the customer has been refunded: ask the partner to, or wait for its report, renewing the preview."""
-    settings, call = runtime().settings, None
+    call = None
     with runtime().database.transaction() as tx:
         held = begin_step(tx, UUID(cancellation_id), Step.REFUND)
         if held is None:
             return
+        settings = partner_of(held).settings
         asks_first = held.waiting_since is None and eligibility.must_be_asked_again(held)
         if not asks_first:
             call = refunding.settle(tx, held, settings)
     if asks_first:
         with keeping(held, Step.REFUND):  # what follows cannot be taken back
-            eligibility.check(held.booking_id, held.claim_quote_id)
+            eligibility.check(held, held.claim_quote_id)
             with runtime().database.transaction() as tx:
                 call = refunding.settle(tx, held, settings)
     if call is not None:
         with keeping(held, Step.REFUND, call):
             stop_if_lost(held)
-            answer = runtime().refunds.ask(refunding.body_of(held, call), key=call.key)
+            answer = partner_of(held).refunds.ask(refunding.body_of(held, call), key=call.key)
             with runtime().database.transaction() as tx:
                 refunding.take_answer(tx, held, call, answer, settings)
 
@@ -111,7 +113,7 @@ def confirm(cancellation_id: str) -> None:
         call = calls.latest(tx.session, held.id, Step.CONFIRM)
         reads_back = call is not None and _must_read_back(tx, held, call)
         if call is None or not reads_back:
-            if not calls.is_unsettled(call) and offer.stops_confirm(tx, held, runtime().settings):
+            if not calls.is_unsettled(call) and offer.stops_confirm(tx, held, partner_of(held).settings):
                 return
             call = _intend_confirm(tx, held, call)
     if reads_back:
@@ -120,7 +122,7 @@ def confirm(cancellation_id: str) -> None:
         return
     with keeping(held, Step.CONFIRM, call):
         stop_if_lost(held)
-        cancelled = runtime().xcover.confirm(
+        cancelled = partner_of(held).xcover.confirm(
             held.booking_id, call.request["cancellation_id"], quote_ids=_quote_ids(held), idempotency_key=call.key
         )
         with runtime().database.transaction() as tx:
@@ -169,7 +171,7 @@ def _must_read_back(tx: Transaction, held: Cancellation, call: Call) -> bool:
 
 def _read_back(held: Cancellation, call: Call) -> None:
     """Settle a confirm whose outcome is unknown, or that was refused, by what the booking shows."""
-    read = runtime().xcover.get_booking(held.booking_id)
+    read = partner_of(held).xcover.get_booking(held.booking_id)
     if held.previewed_from is None or held.previewed_until is None:
         raise ValueError(f"cancellation {held.id} is being confirmed without a preview")
     deed = settling.judge_cancelled(

@@ -15,7 +15,7 @@ from shared.xcover import wire
 from workers import figures, reading_back, settling
 from workers.app import app
 from workers.attempt import keeping, one_try, stop_if_lost
-from workers.runtime import runtime
+from workers.runtime import partner_of, runtime
 
 MAX_CANCELS = 5
 """New keys for one cancel, each after proof that the one before did nothing."""
@@ -39,7 +39,7 @@ def cancel(cancellation_id: str) -> None:
         return
     with keeping(held, Step.CANCEL, call):
         stop_if_lost(held)
-        cancelled = runtime().xcover.cancel_now(held.booking_id, body, idempotency_key=call.key)
+        cancelled = partner_of(held).xcover.cancel_now(held.booking_id, body, idempotency_key=call.key)
         with runtime().database.transaction() as tx:
             _finish(tx, held, cancelled)
             calls.record(tx, call, "done", status=cancelled.status, answer=cancelled.evidence)
@@ -80,7 +80,7 @@ def _park_done(
 
 def _read_back(held: Cancellation, call: Call) -> None:
     """Settle a cancel whose outcome is unknown, or that was refused, by what the booking shows."""
-    read = runtime().xcover.get_booking(held.booking_id)
+    read = partner_of(held).xcover.get_booking(held.booking_id)
     with runtime().database.reading() as session:
         lead = clock_lead(session, read.insurer_time)
     first_sent = (call.first_sent_at or utc_now()) + lead

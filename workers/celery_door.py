@@ -87,13 +87,9 @@ def door(task: TaskName) -> Callable[[Callable[[Order], None]], Callable[..., No
 @door(TaskName.REQUEST)
 def request(order: Order) -> None:
     """Accept a cancellation from a producer that speaks Celery."""
-    settings = runtime().settings
-    wanted = parse(order.fields, settings=settings, caller=order.caller)
-    partner = settings.xcover_partner_code
+    wanted = parse(order.fields, settings=runtime().settings, caller=order.caller)
     with runtime().database.transaction() as tx:
-        row_id, created = intake.accept(
-            tx, wanted, sent=order.fields, caller=order.caller, partner=partner, key=order.key
-        )
+        row_id, created = intake.accept(tx, wanted, sent=order.fields, caller=order.caller, key=order.key)
     log.info("request_accepted", cancellation_id=str(row_id), created=created, caller=order.caller)
 
 

@@ -16,7 +16,7 @@ from shared.insurer.errors import Refused
 from shared.lifecycle import Status, Step
 from shared.models import Cancellation, Claim
 from shared.xclaim import claims as xclaim
-from workers.runtime import runtime
+from workers.runtime import partner_of
 
 MISSED = "webhook_missed"
 """The line in the timeline for what XClaim showed when asked, before any webhook told of it."""
@@ -40,16 +40,16 @@ def read(claim: Claim) -> Answer[xclaim.Claim]:
     """
     if claim.claim_id is not None:
         try:
-            return runtime().xclaim.get_claim(reference=None, claim_id=claim.claim_id)
+            return partner_of(claim).xclaim.get_claim(reference=None, claim_id=claim.claim_id)
         except Refused:
             if claim.reference is None:
                 raise
-    return runtime().xclaim.get_claim(reference=claim.reference, claim_id=claim.claim_id)
+    return partner_of(claim).xclaim.get_claim(reference=claim.reference, claim_id=claim.claim_id)
 
 
 def take_event(tx: Transaction, claim: Claim, event: xclaim.ClaimEvent, *, sets_status: bool = False) -> Taken:
     """Apply what a verified event says of its own claim; `sets_status` where XClaim could not be asked."""
-    mapping = runtime().settings.claim_milestones
+    mapping = partner_of(claim).settings.claim_milestones
     news = claims.apply_event(tx, claim.id, event, sets_status=sets_status, mapping=mapping)
     row = _holder(tx, claim)
     if milestones.is_deletion(event.event):
@@ -71,7 +71,7 @@ def take_answer(
 
     Without an event, what is new was missed by webhook. Raises claims.NotOurClaim.
     """
-    said, mapping = answer.value, runtime().settings.claim_milestones
+    said, mapping = answer.value, partner_of(claim).settings.claim_milestones
     news = claims.apply_answer(
         tx, claim.id, said, asked_at=asked_at, insurer_time=answer.insurer_time, mapping=mapping
     )  # fmt: skip
@@ -143,7 +143,7 @@ def _tell_journey(tx: Transaction, row: Cancellation, news: News, event: xclaim.
 def _alarm_if_unknown(
     tx: Transaction, row: Cancellation, claim: Claim, words: tuple[str | None, str | None, str | None]
 ) -> None:
-    word = milestones.unknown_word(*words, mapping=runtime().settings.claim_milestones)
+    word = milestones.unknown_word(*words, mapping=partner_of(claim).settings.claim_milestones)
     if word is not None:
         reason = f"claim {_name(claim)} is {word}, which XClaim's documentation does not list and no milestone names"
         _alarm_once(tx, row, claim, UNKNOWN_CATEGORY, reason, word=word)

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from shared import cancellations, claims, transitions, webhook_events
 from shared.db import AWAY, Transaction, now_plus
 from shared.insurer.answers import Answer
-from shared.insurer.errors import InsurerError, NotFound, Refused
+from shared.insurer.errors import HeldBack, InsurerError, NotFound, Refused, Throttled
 from shared.lifecycle import Status, TaskName
 from shared.models import Claim
 from shared.webhook_models import WebhookDelivery
@@ -24,8 +24,9 @@ from shared.xclaim import wire
 from workers import claim_news, look_at_booking
 from workers.app import app
 from workers.attempt import renewing
+from workers.partners import SwitchedOff
 from workers.retries import backoff
-from workers.runtime import ClaimsSwitchedOff, runtime
+from workers.runtime import partner_of, runtime
 
 LAST_TRY = 12
 """With growing waits about half an hour: then an event that could not be handled is kept with what came of it."""
@@ -49,7 +50,7 @@ def handle(delivery_id: str) -> None:
     except AWAY:
         raise  # nothing can be written now; the sweeper rings when the delivery's lease has run out
     except InsurerError as error:
-        _put_off(delivery, f"{error}; asked again")
+        _ask_again(delivery, error)
     except Exception as error:
         _put_off(delivery, f"failed with {type(error).__name__}; tried again")
         raise
@@ -61,8 +62,8 @@ def _handle(delivery: WebhookDelivery, raw: bytes) -> None:
         return
     event = wire.parse_event(raw)
     with runtime().database.transaction() as tx:
-        partner = runtime().settings.xcover_partner_code
-        claim = claims.find_for_event(tx.session, partner=partner, token=delivery.token, event=event)
+        partners = runtime().settings.signing_with(delivery.key_id)
+        claim = claims.find_for_event(tx.session, partners=partners, token=delivery.token, event=event)
         if claim is None:
             _put_off_in(tx, delivery, "no claim of ours matches yet", at_last="kept: no claim of ours matches")
             return
@@ -78,14 +79,14 @@ def _handle(delivery: WebhookDelivery, raw: bytes) -> None:
         else:
             _ask_and_take(delivery, claim, event, is_ours=is_ours, asked_at=asked_at)
     except InsurerError as error:
-        _put_off(delivery, f"{error}; asked again", claim_row_id=claim.id)
+        _ask_again(delivery, error, claim_row_id=claim.id)
 
 
 def _ask_and_take(
     delivery: WebhookDelivery, claim: Claim, event: xclaim.ClaimEvent, *, is_ours: bool, asked_at: datetime
 ) -> None:
     """Take what XClaim says of the claim now; what the event says where XClaim does not show it."""
-    answer = _ask(claim.reference or event.reference, claim.claim_id or event.claim_id)
+    answer = _ask(claim, claim.reference or event.reference, claim.claim_id or event.claim_id)
     with runtime().database.transaction() as tx:
         if answer is not None:
             verdict, outcome = _take_answer(tx, claim, event, answer, is_taken=is_ours, asked_at=asked_at)
@@ -104,7 +105,7 @@ def _look_at_another(delivery: WebhookDelivery, claim: Claim, event: xclaim.Clai
 
     Only a request of ours names that address: it arrived twice, the second time after it was proven not to have.
     """
-    answer = _ask(event.reference, event.claim_id) if delivery.token is not None else None
+    answer = _ask(claim, event.reference, event.claim_id) if delivery.token is not None else None
     with runtime().database.transaction() as tx:
         verdict, outcome = "ignored: it names another claim or booking than its address", "ignored"
         if answer is not None and claims.is_second(tx.session, answer.value, claim):
@@ -126,13 +127,13 @@ def _stop_for_second(tx: Transaction, claim: Claim, other: str, evidence: dict[s
     return True
 
 
-def _ask(reference: str | None, claim_id: str | None) -> Answer[xclaim.Claim] | None:
-    """Return what XClaim says now, or None where it will not show the claim."""
+def _ask(claim: Claim, reference: str | None, claim_id: str | None) -> Answer[xclaim.Claim] | None:
+    """Return what XClaim says now to the claim's partner, or None where it will not show what is asked for."""
     if not reference and not claim_id:
         return None
     try:
-        return runtime().xclaim.get_claim(reference=reference, claim_id=claim_id)
-    except (NotFound, ClaimsSwitchedOff):
+        return partner_of(claim).xclaim.get_claim(reference=reference, claim_id=claim_id)
+    except (NotFound, SwitchedOff):
         return None
     except Refused as error:
         log.warning(
@@ -160,6 +161,17 @@ def _take_answer(
         has_effect = claim_news.take_event(tx, claim, event).has_effect or has_effect
     reached = ", ".join(row.milestones) or "none"
     return f"{row.status} as XClaim says; milestones: {reached}", "applied" if has_effect else "unchanged"
+
+
+def _ask_again(delivery: WebhookDelivery, error: InsurerError, *, claim_row_id: UUID | None = None) -> None:
+    """Ask later; waiting for a turn, or for an insurer that answers nobody, is no failed try."""
+    verdict = f"{error}; asked again"
+    if not isinstance(error, HeldBack | Throttled):
+        _put_off(delivery, verdict, claim_row_id=claim_row_id)
+        return
+    seconds = max(error.retry_after or 0.0, 1.0)
+    with runtime().database.transaction() as tx:
+        webhook_events.postpone(tx, delivery, verdict, seconds=seconds, claim_row_id=claim_row_id, counts=False)
 
 
 def _put_off(delivery: WebhookDelivery, verdict: str, *, claim_row_id: UUID | None = None) -> None:

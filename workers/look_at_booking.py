@@ -17,7 +17,7 @@ from shared.lifecycle import Status, Step
 from shared.models import Cancellation
 from shared.webhook_models import WebhookDelivery
 from shared.xcover.bookings import Booking
-from workers.runtime import runtime
+from workers.runtime import partner_of, runtime
 
 BOOKING_CHANGED = "booking_changed"
 """The line in the timeline that keeps the same change from being told twice."""
@@ -32,21 +32,21 @@ def look(delivery: WebhookDelivery) -> None:
 
     Raises InsurerError when the booking cannot be read; the delivery is then the caller's to put off.
     """
-    partner, booking_id = runtime().settings.xcover_partner_code, delivery.booking_id or ""
+    partners, booking_id = runtime().settings.partner_codes, delivery.booking_id or ""
     with runtime().database.transaction() as tx:
-        rows = booking_hints.concerned(tx.session, partner=partner, booking_id=booking_id)
+        rows = booking_hints.concerned(tx.session, partners=partners, booking_id=booking_id)
         if not rows:
             _end(tx, delivery, "nothing of this booking is under way", outcome="ignored")
             return
         if all(_is_cancelling(row) for row in rows):  # what the hint tells of is most likely what it is about to do
             webhook_events.postpone(tx, delivery, "a worker is cancelling it; looked at later", seconds=IN_HAND_WAIT)
             return
-        wait = booking_hints.seconds_until_readable(tx, partner=partner, booking_id=booking_id)
+        wait = booking_hints.seconds_until_readable(tx, partner=rows[0].partner, booking_id=booking_id)
         if wait > 0:
             webhook_events.postpone(tx, delivery, "the booking was read just before; read again later", seconds=wait)
             return
     try:
-        answer = runtime().xcover.get_booking(rows[0].booking_id)
+        answer = partner_of(rows[0]).xcover.get_booking(rows[0].booking_id)
     except NotFound:
         answer = None
     with runtime().database.transaction() as tx:

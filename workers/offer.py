@@ -10,7 +10,7 @@ from shared.clock import utc_now
 from shared.config import WorkerSettings
 from shared.db import Transaction, now_plus
 from shared.insurer.answers import Answer
-from shared.lifecycle import Step
+from shared.lifecycle import DRY_RUN, Step
 from shared.models import Call, Cancellation
 from shared.money import Money
 from shared.xcover.wire import Preview
@@ -32,10 +32,12 @@ def take(tx: Transaction, held: Cancellation, call: Call, answer: Answer[Preview
     said_at = answer.insurer_time or utc_now()
     holds_for = min((preview.confirm_before - said_at).total_seconds(), LONGEST_OFFER)
     disagreement = _disagreement(held, preview)
+    is_dry_run = held.journey == DRY_RUN  # nothing of it is confirmed, and nobody need decide anything
     if disagreement:
-        cancellations.park(tx, held, "figures-disagree", disagreement, evidence=dict(answer.evidence))
+        end = cancellations.reject if is_dry_run else cancellations.park
+        end(tx, held, "figures-disagree", disagreement, evidence=dict(answer.evidence))
         return
-    if holds_for <= margin.total_seconds():
+    if holds_for <= margin.total_seconds() and not is_dry_run:
         # A replay can be a day old. A fresh offer this short is the insurer's doing: no flood of rounds.
         wait = 0.0 if answer.replayed else SHORTEST_RENEWAL
         cancellations.renew_preview(tx, held, "the offer is as good as lapsed", seconds=wait)
@@ -44,7 +46,9 @@ def take(tx: Transaction, held: Cancellation, call: Call, answer: Answer[Preview
     # A replay was made when the key first went out, an answer of its own in this very try.
     sent_at = call.first_sent_at if answer.replayed else held.begun_at
     since_sent = now - sent_at if sent_at else timedelta(0)
+    refunds = {policy.quote_id: format(policy.refund, "f") for policy in preview.refunds if policy.refund is not None}
     values: dict[str, Any] = {
+        "quotes": [{**quote, "refund": refunds.get(quote["id"])} for quote in held.quotes],
         "preview_cancellation_id": preview.cancellation_id,
         "preview_total": preview.total_refund,
         "preview_currency": preview.currency,

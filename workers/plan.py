@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.cancellation_request import CancellationRequest, ClaimTerms
-from shared.lifecycle import ClaimWhen, Journey, Step, is_claim_first, steps_of
+from shared.lifecycle import Journey, Step, order_of, steps_of
 from shared.xcover.wire import Booking, Policy
 
 
@@ -44,15 +44,17 @@ def make_plan(request: CancellationRequest, booking: Booking) -> Plan:
     quotes = [] if journey is Journey.CLAIM else _quotes_to_cancel(request, policies, claimed)
     for quote in quotes:
         _check_is_not_cancelled(policies[quote["id"]])
-    if journey is not Journey.CLAIM_THEN_CANCEL:  # it asks when the time to cancel has come
+    if journey is not Journey.CLAIM_THEN_CANCEL or request.dry_run:  # it asks when the time to cancel has come
         check_can_be_cancelled(booking, [quote["id"] for quote in quotes])
     if claimed and _is_cancelled(policies[claimed]):
         detail = f"Policy {claimed} is already cancelled; a cancelled policy cannot be claimed."
         raise CannotGoOn("policy-already-cancelled", detail, quote_id=claimed)
     cancelled = {quote["id"] for quote in quotes}
-    when = (request.claim.when if request.claim else None) or ClaimWhen.AUTO
-    claim_first = claimed is not None and is_claim_first(when, claimed_quote=claimed, cancelled_quotes=cancelled)
-    return Plan(steps=steps_of(journey, claim_first=claim_first), quotes=tuple(quotes), claim_quote_id=claimed)
+    when = request.claim.when if request.claim else None
+    steps = order_of(journey, when=when, claimed_quote=claimed, cancelled_quotes=cancelled)
+    if request.dry_run:
+        steps = steps_of(journey, dry_run=True)
+    return Plan(steps=steps, quotes=tuple(quotes), claim_quote_id=claimed)
 
 
 def check_can_be_cancelled(booking: Booking, quote_ids: Collection[str]) -> None:

@@ -11,7 +11,8 @@ from shared.lifecycle import TaskName
 from shared.models import Claim
 from workers import claim_news
 from workers.app import app
-from workers.runtime import ClaimsSwitchedOff, runtime
+from workers.partners import SwitchedOff
+from workers.runtime import runtime
 
 NOT_SHOWN = "claim_not_shown"
 """The line in the timeline that tells, once for each claim, that XClaim does not show it."""
@@ -36,7 +37,7 @@ def poll(claim_row_id: str) -> None:
         raise  # nothing can be written now; the sweeper rings again
     except NotFound as error:
         _ask_rarely(claim, error)
-    except (InsurerError, ClaimsSwitchedOff) as error:
+    except (InsurerError, SwitchedOff) as error:
         _ask_later(claim, str(error), polls=claim.polls)  # no answer is no reason to ask less often
     except claims.NotOurClaim as error:
         _ask_later(claim, str(error), polls=claim.polls + 1)

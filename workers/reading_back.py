@@ -5,7 +5,7 @@ from typing import Any
 from shared import calls, cancellations
 from shared.db import Transaction
 from shared.models import Call, Cancellation
-from workers.runtime import runtime
+from workers.runtime import partner_of
 
 KEY_LIFETIME = 47 * 3600.0
 """Seconds. XCover remembers a key for 48 h; an hour is left for clocks and slow answers."""
@@ -20,7 +20,9 @@ def is_due(tx: Transaction, call: Call) -> bool:
 def is_too_early(tx: Transaction, held: Cancellation, call: Call, evidence: dict[str, Any]) -> bool:
     """Tell whether a request of ours may still be on its way, so that "not done" proves nothing; then wait."""
     cancellations.assure_held(tx, held)
-    wait = calls.seconds_until_older(tx.session, call, seconds=runtime().settings.read_back_after.total_seconds())
+    wait = calls.seconds_until_older(
+        tx.session, call, seconds=partner_of(held).settings.read_back_after.total_seconds()
+    )
     if not call.is_doubtful or wait <= 0:
         return False
     calls.record(tx, call, call.outcome, must_read_back=True)

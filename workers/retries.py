@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shared.insurer.errors import (
+    HeldBack,
     InFlight,
     InsurerError,
     KeyConflict,
@@ -85,7 +86,7 @@ def decide(
     `jitter` from 0 to 1 spreads the waits. `is_read` tells that nothing was asked to be done.
     """
     match error:
-        case Throttled():
+        case HeldBack() | Throttled():
             return _wait_for_turn(error, tries, jitter)
         case CancelledInstead():
             return Park("outcome-unsettled")
@@ -93,10 +94,8 @@ def decide(
             return ReadBack()  # XClaim documents no keys: repeating blindly could claim twice
         case InFlight():
             return Postpone(seconds=min(2.0 ** min(tries - 1, 16), LONGEST_LOCK))
-        case Unavailable() | OutcomeUnknown() if _stays_unreadable(error, tries):
-            return ReadBack() if step in DEEDS and not is_read else Park("answer-unreadable")
         case NotSent() | Unavailable() | OutcomeUnknown():
-            return Postpone(seconds=backoff(tries, jitter))
+            return _after_silence(error, step, tries, jitter, is_read=is_read)
         case NotAllowed() | Misdirected():
             return Park("credentials-refused")
         case NotFound() if step in {Step.CLAIM, Step.AWAIT_PREMIUM_REFUND} and is_read and tries < TRIES_UNTIL_SHOWN:
@@ -106,11 +105,19 @@ def decide(
     return Park("internal-error")
 
 
+def _after_silence(
+    error: NotSent | Unavailable | OutcomeUnknown, step: Step, tries: int, jitter: float, *, is_read: bool
+) -> Decision:
+    if _stays_unreadable(error, tries):
+        return ReadBack() if step in DEEDS and not is_read else Park("answer-unreadable")
+    return Postpone(seconds=backoff(tries, jitter))
+
+
 def _stays_unreadable(error: InsurerError, tries: int) -> bool:
     return error.status is not None and 200 <= error.status < 300 and tries > UNREADABLE_TRIES
 
 
-def _wait_for_turn(error: Throttled, tries: int, jitter: float) -> Postpone:
+def _wait_for_turn(error: HeldBack | Throttled, tries: int, jitter: float) -> Postpone:
     """Wait as long as we were told, which is no failure; told nothing, ask less and less often."""
     if error.retry_after is not None:
         return Postpone(seconds=max(error.retry_after, 1.0) + jitter, counts=False)

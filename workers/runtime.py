@@ -1,79 +1,58 @@
 """What a worker process holds: settings, database, clients. Built lazily, after the fork."""
 
 import os
-import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar
+from threading import Lock
 
 from shared import broker, rate_limit
+from shared.breakers import Breakers
 from shared.callback_endpoint import CallbackClient
 from shared.clock import utc_now
 from shared.config import WorkerSettings
 from shared.db import Database
-from shared.insurer.transport import InsurerHttp
-from shared.rate_limit import RateLimit
-from shared.refund_endpoint import RefundEndpoint
-from shared.xclaim.auth import ExchangedToken, StaticToken, TokenSource
-from shared.xclaim.client import XClaimClient
-from shared.xcover.auth import Signer
-from shared.xcover.client import XCoverClient
+from shared.models import Cancellation, Claim
+from workers import partners
+from workers.partners import Partner, PartnerUnknown
 
 
-class SwitchedOff(Exception):
-    """A step needs what the settings leave out; `slug` names the problem. The doors refuse such requests."""
-
-    slug: ClassVar[str]
-
-
-class ClaimsSwitchedOff(SwitchedOff):
-    """XClaim is needed while CLAIMS_ENABLED is false."""
-
-    slug = "claims-disabled"
-
-
-class RefundCallsSwitchedOff(SwitchedOff):
-    """The partner is to be asked for a refund while REFUND_URL is not set."""
-
-    slug = "refund-call-disabled"
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Runtime:
     """One process's connections."""
 
     settings: WorkerSettings
     database: Database
-    limit: RateLimit
-    xcover: XCoverClient
     callbacks: CallbackClient
-    xclaim_or_none: XClaimClient | None
-    refunds_or_none: RefundEndpoint | None = None
+    breakers: Breakers
+    connect_partner: Callable[[WorkerSettings], Partner]
+    _partners: dict[str, Partner] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
 
-    @property
-    def xclaim(self) -> XClaimClient:
-        """Return XClaim's client, or raise ClaimsSwitchedOff."""
-        if self.xclaim_or_none is None:
-            raise ClaimsSwitchedOff("this step calls XClaim, but CLAIMS_ENABLED is false here")
-        return self.xclaim_or_none
-
-    @property
-    def refunds(self) -> RefundEndpoint:
-        """Return the partner's refund endpoint, or raise RefundCallsSwitchedOff."""
-        if self.refunds_or_none is None:
-            raise RefundCallsSwitchedOff("the partner is to be asked for this refund, but REFUND_URL is not set here")
-        return self.refunds_or_none
+    def partner(self, code: str) -> Partner:
+        """Return a partner's connections, made when it is first asked for; raise PartnerUnknown."""
+        found = self._partners.get(code)
+        return found or self._connected(code)
 
     def close(self) -> None:
         """Close every connection."""
         self.database.close()
-        self.xcover.close()
+        self.close_clients()
+
+    def close_clients(self) -> None:
+        """Close every connection but the database's."""
         self.callbacks.close()
-        if self.xclaim_or_none is not None:
-            self.xclaim_or_none.close()
-        if self.refunds_or_none is not None:
-            self.refunds_or_none.close()
+        for partner in self._partners.values():
+            partner.close()
+
+    def _connected(self, code: str) -> Partner:
+        settings = self.settings.of_partner(code)
+        if settings is None:
+            raise PartnerUnknown(f"partner {code} is not configured here")
+        with self._lock:
+            if code not in self._partners:
+                self._partners[code] = self.connect_partner(settings)
+            return self._partners[code]
 
 
 _current: Runtime | None = None
@@ -103,63 +82,23 @@ def forget() -> None:
     _current, _build = None, None
 
 
+def partner_of(row: Cancellation | Claim) -> Partner:
+    """Return the connections of the partner that a row belongs to; raise PartnerUnknown."""
+    return runtime().partner(row.partner)
+
+
 def connect(
     settings: WorkerSettings, database: Database, *, clock: Callable[[], datetime] = utc_now, line: str | None = None
 ) -> Runtime:
-    """Build the clients that the settings describe; `clock` dates what they sign.
+    """Build what a process holds; `clock` dates what its clients sign, `line` is for `partners.connect`."""
+    redis = broker.redis_client(settings, timeout=rate_limit.TIMEOUT)
+    breakers = Breakers(database)
 
-    All processes that share an insurer's rate limit stand in one `line`, the partner's.
-    """
-    signer = Signer(
-        api_key=settings.xcover_api_key.get_secret_value(),
-        secret=settings.xcover_api_secret.get_secret_value(),
-        algorithm=settings.xcover_signature_algorithm,
-        signed_headers=settings.xcover_signed_headers,
-    )
-    limit = RateLimit(
-        broker.redis_client(settings, timeout=rate_limit.TIMEOUT),
-        partner=line or settings.xcover_partner_code,
-        per_second=settings.xcover_rate_limit,
-        process=f"{socket.gethostname()}:{os.getpid()}",
-    )
-    xcover = XCoverClient(
-        base_url=settings.xcover_base_url,
-        partner_code=settings.xcover_partner_code,
-        signer=signer,
-        limit=limit,
-        clock=clock,
-    )
+    def connect_partner(of_partner: WorkerSettings) -> Partner:
+        stands_in = line and f"{line}:{of_partner.xcover_partner_code}"
+        return partners.connect(of_partner, redis=redis, breakers=breakers, clock=clock, line=stands_in)
+
     callbacks = CallbackClient(allows_loopback=settings.callbacks_allow_loopback, clock=clock)
-    return Runtime(settings, database, limit, xcover, callbacks, _xclaim(settings), _refunds(settings, clock))
-
-
-def _refunds(settings: WorkerSettings, clock: Callable[[], datetime]) -> RefundEndpoint | None:
-    if settings.refund_url is None or settings.refund_secret is None:
-        return None
-    return RefundEndpoint(url=settings.refund_url, secret=settings.refund_secret.get_secret_value(), clock=clock)
-
-
-def _xclaim(settings: WorkerSettings) -> XClaimClient | None:
-    if not settings.claims_enabled or settings.xclaim_base_url is None:
-        return None
-    http = InsurerHttp()
-    return XClaimClient(
-        base_url=settings.xclaim_base_url,
-        partner_code=settings.xclaim_partner_code or settings.xcover_partner_code,
-        tokens=_tokens(settings, settings.xclaim_base_url, http),
-        claims_by_booking_path=settings.xclaim_claims_by_booking_path,
-        http=http,
-    )
-
-
-def _tokens(settings: WorkerSettings, base_url: str, http: InsurerHttp) -> TokenSource:
-    if settings.xclaim_token is not None:
-        return StaticToken(settings.xclaim_token.get_secret_value())
-    if settings.xclaim_api_key is None or settings.xclaim_password is None:
-        raise ClaimsSwitchedOff("neither XCLAIM_TOKEN nor XCLAIM_API_KEY with XCLAIM_PASSWORD is set")
-    return ExchangedToken(
-        base_url=base_url,
-        api_key=settings.xclaim_api_key.get_secret_value(),
-        password=settings.xclaim_password.get_secret_value(),
-        http=http,
+    return Runtime(
+        settings=settings, database=database, callbacks=callbacks, breakers=breakers, connect_partner=connect_partner
     )

@@ -22,7 +22,7 @@ from shared.xclaim.signature import derive_key, key_id
 from workers import claim_news, settling
 from workers.app import app
 from workers.attempt import keeping, one_try, stop_if_lost
-from workers.runtime import runtime
+from workers.runtime import partner_of, runtime
 
 MAX_CREATES = 3
 """Requests for one claim, each after proof that the one before left none."""
@@ -51,7 +51,7 @@ def submit(cancellation_id: str) -> None:
         reads_back = not is_named and (was_answered or calls.is_unsettled(call))
         if call is None or not (is_named or reads_back):
             call = _intend(tx, held, call)
-            claims.note_webhook_key(tx, claim, key_id(_webhook_key()))
+            claims.note_webhook_key(tx, claim, key_id(_webhook_key(held)))
     if is_named:
         with keeping(held, Step.CLAIM):
             _fetch(held, claim)
@@ -75,7 +75,7 @@ def _intend(tx: Transaction, held: Cancellation, call: Call | None) -> Call:
 
 
 def _create(held: Cancellation, claim: Claim, call: Call) -> None:
-    terms, settings = held.request["claim"], runtime().settings
+    terms, settings = held.request["claim"], partner_of(held).settings
     body = wire.claim_request(
         claim_type_id=claim.claim_type_id,
         booking_id=claim.booking_id,
@@ -83,21 +83,21 @@ def _create(held: Cancellation, claim: Claim, call: Call) -> None:
         language=terms["language"],
         section_fields=terms["section_fields"],
         webhook_url=f"{str(settings.public_url).rstrip('/')}/webhooks/xclaim/{claim.webhook_token}",
-        webhook_key=derive_key(_webhook_key(), claim.webhook_token),
+        webhook_key=derive_key(_webhook_key(held), claim.webhook_token),
     )
     stop_if_lost(held)
-    answer = runtime().xclaim.create_claim(body, idempotency_key=call.key)
+    answer = partner_of(held).xclaim.create_claim(body, idempotency_key=call.key)
     with runtime().database.transaction() as tx:
         _take(tx, held, claim, answer, is_answer_to_create=True)
         calls.record(tx, call, "done", status=answer.status, answer=answer.evidence)
 
 
-def _webhook_key() -> str:
-    return runtime().settings.xclaim_webhook_keys[0].get_secret_value()
+def _webhook_key(held: Cancellation) -> str:
+    return partner_of(held).settings.xclaim_webhook_keys[0].get_secret_value()
 
 
 def _fetch(held: Cancellation, claim: Claim) -> None:
-    answer = runtime().xclaim.get_claim(reference=claim.reference, claim_id=claim.claim_id)
+    answer = partner_of(held).xclaim.get_claim(reference=claim.reference, claim_id=claim.claim_id)
     with runtime().database.transaction() as tx:
         _take(tx, held, claim, answer)
         _mark_found(tx, held)
@@ -121,7 +121,7 @@ def _take(
             asked_at=held.begun_at or utc_now(),
             insurer_time=answer.insurer_time,
             is_answer_to_create=is_answer_to_create,
-            mapping=runtime().settings.claim_milestones,
+            mapping=partner_of(held).settings.claim_milestones,
         )
     except claims.NotOurClaim as error:
         cancellations.park(tx, held, "claim-duplicated", f"{error}; nothing was taken from it.", evidence=details)
@@ -161,8 +161,8 @@ def _mark_found(tx: Transaction, held: Cancellation) -> None:
 
 def _read_back(held: Cancellation, claim: Claim, call: Call) -> None:
     """Settle a claim whose creation went unanswered by what the booking's claims show."""
-    read = runtime().xclaim.list_claims(held.booking_id)
-    listed = _not_known_to_us([_with_policy(entry) for entry in read.value.claims], claim)
+    read = partner_of(held).xclaim.list_claims(held.booking_id)
+    listed = _not_known_to_us([_with_policy(entry, held) for entry in read.value.claims], claim)
     with runtime().database.reading() as session:
         lead = clock_lead(session, read.insurer_time)
     ours, others = settling.ours_among(
@@ -175,7 +175,7 @@ def _read_back(held: Cancellation, claim: Claim, call: Call) -> None:
     is_absent = not ours and not others and read.value.is_complete
     eligible = None
     if is_absent and call.absent_since is not None:
-        eligible = runtime().xclaim.eligibility(held.booking_id, claim.quote_id).value.is_eligible
+        eligible = partner_of(held).xclaim.eligibility(held.booking_id, claim.quote_id).value.is_eligible
     with runtime().database.transaction() as tx:
         if len(ours) == 1 and not others:
             found = Answer(value=ours[0], status=read.status, insurer_time=read.insurer_time, evidence=read.evidence)
@@ -204,7 +204,7 @@ def _absent(
     tx: Transaction, held: Cancellation, call: Call, evidence: dict[str, Any], *, eligible: bool | None
 ) -> None:
     """Send again only after two complete readings without it, ten minutes apart, and a policy that is not used."""
-    apart = runtime().settings.read_back_after.total_seconds()
+    apart = partner_of(held).settings.read_back_after.total_seconds()
     cancellations.assure_held(tx, held)
     calls.note_absent(tx, call)
     wait = max(
@@ -230,9 +230,9 @@ def _absent(
         cancellations.park(tx, held, "outcome-unsettled", detail, evidence=evidence)
 
 
-def _with_policy(entry: xclaim.Claim) -> xclaim.Claim:
+def _with_policy(entry: xclaim.Claim, held: Cancellation) -> xclaim.Claim:
     """Fetch a listed claim that does not name its policy: the list does not always."""
     if entry.quote_id is not None:
         return entry
-    fetched = runtime().xclaim.get_claim(reference=entry.reference, claim_id=entry.id).value
+    fetched = partner_of(held).xclaim.get_claim(reference=entry.reference, claim_id=entry.id).value
     return replace(entry, quote_id=fetched.quote_id)

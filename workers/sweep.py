@@ -42,7 +42,7 @@ def sweep() -> None:
     with runtime().database.transaction() as tx:
         steps = _ring_steps(tx, waiting[STEPS_QUEUE], Cancellation.next_step != Step.LOOK_UP)
         steps += _ring_steps(tx, waiting[BULK_QUEUE], Cancellation.next_step == Step.LOOK_UP)
-        in_line = turn_taking.ring_for_line(tx).to_ring
+        in_line = turn_taking.ring_for_lines(tx)
         events = _ring(tx, WebhookDelivery, literal("webhook"), waiting[WEBHOOKS_QUEUE])
         polls = claim_polls.ring(tx, at_most=_polls_at_most(waiting[WEBHOOKS_QUEUE]))
         for row_id, step in steps:
@@ -54,18 +54,19 @@ def sweep() -> None:
         for row_id in callbacks.ring(tx, at_most=callbacks.AT_ONCE - len(waiting[CALLBACKS_QUEUE])):
             tx.enqueue(TaskName.DELIVER_CALLBACK, row_id)
     if steps or events or polls or in_line:
-        log.info("rang", steps=len(steps), webhooks=len(events), polls=len(polls), in_line=len(in_line))
+        log.info("rang", steps=len(steps), webhooks=len(events), polls=len(polls), in_line=in_line)
 
 
 def _polls_at_most(waiting: Sequence[UUID]) -> int:
     """Leave room for what XClaim sends by itself: questions are asked while few messages wait, and can be answered."""
-    return 0 if runtime().xclaim_or_none is None else max(claim_polls.AT_ONCE - len(waiting), 0)
+    can_ask = any(partner.claims_enabled for partner in runtime().settings.partners())
+    return max(claim_polls.AT_ONCE - len(waiting), 0) if can_ask else 0
 
 
 def _ring_steps(tx: Transaction, waiting: Sequence[UUID], of_queue: ColumnElement[bool]) -> list[tuple[UUID, str]]:
-    """Ring for the steps of one queue; those that wait in our partner's line are rung for in their order instead."""
-    is_anothers = Cancellation.partner != runtime().settings.xcover_partner_code
-    in_no_line = or_(Cancellation.turn_class.is_(None), and_(is_anothers, Cancellation.turn_class < turns.HELD))
+    """Ring for the steps of one queue; those that wait in a partner's line are rung for in their order instead."""
+    is_nobodys = Cancellation.partner.not_in(runtime().settings.partner_codes)
+    in_no_line = or_(Cancellation.turn_class.is_(None), and_(is_nobodys, Cancellation.turn_class < turns.HELD))
     return _ring(tx, Cancellation, Cancellation.next_step, waiting, of_queue, in_no_line)
 
 

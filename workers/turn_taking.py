@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import structlog
+from sqlalchemy import select
 
 from shared import turns
 from shared.db import AWAY, Transaction
 from shared.lifecycle import TASK_OF, Step
 from shared.models import Cancellation
 from shared.rate_limit import TurnTooLate
+from workers.partners import Partner
 from workers.runtime import runtime
 
 LIMITED = frozenset({Step.LOOK_UP, Step.PREVIEW, Step.CONFIRM, Step.CANCEL})
@@ -29,53 +31,85 @@ LOOK_EVERY = 1.0
 
 log = structlog.get_logger()
 
-_nobody_until = 0.0
+_nobody_until: dict[str, float] = {}
+"""By partner, until when nobody is looked for in its line: one worker process, one idea of whether anybody waits."""
 
 
 @contextmanager
 def taking(step: Step, cancellation_id: UUID) -> Iterator[bool]:
-    """Wait for the step's turn; give False, with the row given back, when it does not come soon."""
-    if step not in LIMITED:
+    """Wait for the step's turn; give False, with the row given back, when it does not come soon.
+
+    Nor does it while XCover answers nobody, unless the step is the one that finds out whether it does again.
+    """
+    partner = _partner(cancellation_id) if step in LIMITED else None
+    if partner is None:
         yield True
         return
-    is_granted = _waited(step, cancellation_id)
-    if not is_granted:
-        yield False
-        return
-    try:
-        with runtime().limit.prepaid():
-            yield True
-    finally:
-        _ring_for_next()
+    with partner.breaker.turn() as may_send:
+        if not may_send:
+            _give_back(partner, cancellation_id)
+            yield False
+            return
+        if not _waited(partner, step, cancellation_id):
+            yield False
+            return
+        try:
+            with partner.limit.prepaid():
+                yield True
+        finally:
+            _ring_for_next(partner)
 
 
-def ring_for_line(tx: Transaction) -> turns.Front:
-    """Ring for those at the front of the line that were not rung for: the sweeper's part, or nothing would begin."""
-    count = max(round(ON_THEIR_WAY / runtime().limit.interval), 3)
-    front = turns.front_of_line(tx, partner=runtime().settings.xcover_partner_code, count=count)
+def ring_for_lines(tx: Transaction) -> int:
+    """Ring for those at the front of each partner's line that were not rung for, and return how many that were.
+
+    The sweeper's part, or nothing would begin.
+    """
+    waiting = turns.partners_in_line(tx.session)
+    configured = [code for code in runtime().settings.partner_codes if code in waiting]
+    return sum(len(_ring_for_line(tx, runtime().partner(code)).to_ring) for code in configured)
+
+
+def _ring_for_line(tx: Transaction, partner: Partner) -> turns.Front:
+    count = max(round(ON_THEIR_WAY / partner.limit.interval), 3)
+    if partner.breaker.is_open():
+        count = 1  # it answers nobody: one request finds out whether it does again
+    front = turns.front_of_line(tx, partner=partner.code, count=count)
     for row_id, step in front.to_ring:
         tx.enqueue(TASK_OF[Step(step)], row_id)
     return front
 
 
-def _waited(step: Step, cancellation_id: UUID) -> bool:
-    patience, bulk_patience = _seconds(PATIENCE), _seconds(BULK_PATIENCE)
+def _partner(cancellation_id: UUID) -> Partner | None:
+    """Return whose turn the step waits for; None when the settings do not name that partner, as the step will see."""
+    settings = runtime().settings
+    code: str | None = settings.xcover_partner_code
+    if len(settings.partner_codes) > 1:
+        with runtime().database.reading() as session:
+            code = session.scalar(select(Cancellation.partner).where(Cancellation.id == cancellation_id))
+    return None if code is None or settings.of_partner(code) is None else runtime().partner(code)
+
+
+def _waited(partner: Partner, step: Step, cancellation_id: UUID) -> bool:
+    patience, bulk_patience = _seconds(partner, PATIENCE), _seconds(partner, BULK_PATIENCE)
     if step is not Step.LOOK_UP:
-        is_granted = _is_granted(patience)
+        is_granted = _is_granted(partner, patience)
     else:
-        is_granted = _is_granted(bulk_patience) or (not _is_of_batch(cancellation_id) and _is_granted(patience))
+        is_granted = _is_granted(partner, bulk_patience) or (
+            not _is_of_batch(cancellation_id) and _is_granted(partner, patience)
+        )
     if not is_granted:
-        _give_back(cancellation_id)
+        _give_back(partner, cancellation_id)
     return is_granted
 
 
-def _seconds(requests: float) -> float:
-    return min(max(requests * runtime().limit.interval, SHORTEST_PATIENCE), LONGEST_PATIENCE)
+def _seconds(partner: Partner, requests: float) -> float:
+    return min(max(requests * partner.limit.interval, SHORTEST_PATIENCE), LONGEST_PATIENCE)
 
 
-def _is_granted(patience: float) -> bool:
+def _is_granted(partner: Partner, patience: float) -> bool:
     try:
-        runtime().limit.wait_for_turn(within=patience)
+        partner.limit.wait_for_turn(within=patience)
     except TurnTooLate:
         return False
     return True
@@ -83,24 +117,21 @@ def _is_granted(patience: float) -> bool:
 
 def _is_of_batch(cancellation_id: UUID) -> bool:
     with runtime().database.reading() as session:
-        row = session.get(Cancellation, cancellation_id)
-        return row is not None and row.batch_id is not None
+        return session.scalar(select(Cancellation.batch_id).where(Cancellation.id == cancellation_id)) is not None
 
 
-def _give_back(cancellation_id: UUID) -> None:
-    global _nobody_until  # noqa: PLW0603 - one worker process, one idea of whether anybody waits
+def _give_back(partner: Partner, cancellation_id: UUID) -> None:
     with runtime().database.transaction() as tx:
         turns.give_back(tx, cancellation_id)
-    _nobody_until = 0.0
+    _nobody_until.pop(partner.code, None)
 
 
-def _ring_for_next() -> None:
-    global _nobody_until  # noqa: PLW0603 - see above
-    if time.monotonic() < _nobody_until:
+def _ring_for_next(partner: Partner) -> None:
+    if time.monotonic() < _nobody_until.get(partner.code, 0.0):
         return
     try:
         with runtime().database.transaction() as tx:
-            if not ring_for_line(tx).waiting:
-                _nobody_until = time.monotonic() + LOOK_EVERY
+            if not _ring_for_line(tx, partner).waiting:
+                _nobody_until[partner.code] = time.monotonic() + LOOK_EVERY
     except AWAY as error:
         log.warning("next_not_rung", error=type(error).__name__, next="the sweeper rings")

@@ -93,6 +93,7 @@ def _running() -> Iterator[Stage]:
             "DATABASE_URL": url,
             "REDIS_URL": redis.url,
             "API_TOKENS": f"bench:{TOKEN}",
+            "CALLER_RATE_LIMIT": "0",
             "XCOVER_PARTNER_CODE": "BENCH",
             "XCLAIM_WEBHOOK_KEYS": secrets.token_urlsafe(32),
             "PORT": str(port),

@@ -2,6 +2,7 @@
 
 InsurerError
 ├── NotSent           nothing left this machine: try again freely
+│   └── HeldBack      on purpose: the insurer answers nobody; wait `retry_after`
 ├── Throttled         429: certainly not done; wait `retry_after`
 ├── InFlight          423: our key is being worked on; wait, then the same key
 ├── OutcomeUnknown    it may have been done and there is no usable answer: settle it, never guess
@@ -64,6 +65,10 @@ class InsurerError(Exception):
 
 class NotSent(InsurerError):
     means = "nothing left this machine, it can be tried again freely"
+
+
+class HeldBack(NotSent):
+    means = "nothing was sent: it answers nobody at present; what waits is sent when it answers again"
 
 
 class Throttled(InsurerError):

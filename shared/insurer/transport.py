@@ -7,25 +7,22 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
-import httpcore
 import httpx
 
 from shared.clock import utc_now
 from shared.insurer.errors import NotSent, OutcomeUnknown, Unavailable
+from shared.insurer.sockets import DeadlineTransport, LookUp, addresses
+from shared.insurer.sockets import deadline as in_force
 from shared.redaction import redact_text
 
 CONNECT_TIMEOUT = 5.0  # seconds; the vendor asks for 5 or more, and trying to connect again costs nothing
@@ -34,23 +31,19 @@ WRITE_TIMEOUT = 10.0  # seconds; our bodies fit into a socket's buffer, so this 
 POOL_TIMEOUT = 5.0  # seconds to wait for one of our own connections; reached only if `LIMITS` are too low
 CALL_DEADLINE = 20.0  # seconds for everything together; must stay below a task's soft time limit
 MAX_BODY = 2 * 1024 * 1024  # bytes; a published booking has under 10 KiB
+OUT_OF_ORDER = 500  # from this status on it is the other side that is wrong, not the request
 MAX_RETRY_AFTER = 86_400.0  # seconds; a longer wait is a mistake on the other side
-LIMITS = httpx.Limits(
-    max_connections=32,  # more than a worker has threads, so nobody waits for a connection
-    max_keepalive_connections=32,
-    keepalive_expiry=15.0,  # seconds; shorter than any common load balancer's, so we are first to close
-)
-_WRITE_CHUNK = 16 * 1024  # bytes between two looks at the deadline while writing
 _HEADERS = {"User-Agent": "cfar/0.1", "Accept": "application/json", "Accept-Encoding": "identity"}
 _NOTHING_SENT = (
     *(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout),
     *(httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL),
 )
 
-LookUp = Callable[[str, int], list[str]]
-"""From a host and a port to the addresses to connect to, in this order; raises httpcore.ConnectError for none."""
-
-_deadline: ContextVar[float | None] = ContextVar("insurer_call_deadline", default=None)
+_UNANSWERED = (
+    *(httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadTimeout, httpx.WriteTimeout),
+    *(httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError),
+)
+"""Failures that are the other side's, or the way's to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +77,19 @@ class Reply:
     next_link: str | None
 
 
+class Gate(Protocol):
+    """What may hold requests back, and is told how each one ended."""
+
+    def admit(self, attempted: str) -> bool:
+        """Let a request leave and return whether it is a probe; raise HeldBack, with nothing sent."""
+
+    def answered(self) -> None:
+        """Note that an answer came."""
+
+    def failed(self, error: str, *, is_probe: bool) -> None:
+        """Note that none came, or one that says the other side is out of order."""
+
+
 class InsurerHttp:
     """A pool of connections to the insurer: no redirects, retries, cookies or settings from the environment.
 
@@ -91,13 +97,19 @@ class InsurerHttp:
     """
 
     def __init__(
-        self, *, timeouts: Timeouts | None = None, look_up: LookUp | None = None, max_body: int = MAX_BODY
+        self,
+        *,
+        timeouts: Timeouts | None = None,
+        look_up: LookUp | None = None,
+        max_body: int = MAX_BODY,
+        gate: Gate | None = None,
     ) -> None:
         """`look_up` finds a host's addresses, once for each connection; `max_body` is in bytes."""
+        self._gate = gate
         self._timeouts = timeouts or Timeouts()
         self._max_body = max_body
         self._client = httpx.Client(
-            transport=_DeadlineTransport(look_up or _addresses),
+            transport=DeadlineTransport(look_up or addresses),
             timeout=self._timeouts.for_httpx(),
             headers=_HEADERS,
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
@@ -119,9 +131,10 @@ class InsurerHttp:
 
         `headers_for(method, path)` is asked just before sending, with the path that goes over the wire.
         Raises NotSent; for a read Unavailable; for a deed OutcomeUnknown, even when a reused connection is
-        reset before the first byte of an answer: the request may have been read.
+        reset before the first byte of an answer: the request may have been read. Raises HeldBack, as the gate does.
         """
-        with self.deadline(), _translated(attempted, is_read=is_read):
+        is_probe = self._gate is not None and self._gate.admit(attempted)
+        with self.deadline(), _translated(attempted, is_read=is_read), self._watched(is_probe=is_probe):
             request = self._client.build_request(method, url, content=content)
             path = request.url.raw_path.decode("ascii").partition("?")[0]
             request.headers.update(headers_for(method, path))
@@ -132,22 +145,40 @@ class InsurerHttp:
                 body = _limited_body(response, self._max_body)
             finally:
                 response.close()
+            self._note_status(response.status_code, is_probe=is_probe)
         return _reply(response, body)
+
+    @contextmanager
+    def _watched(self, *, is_probe: bool) -> Iterator[None]:
+        try:
+            yield
+        except _UNANSWERED as error:
+            if self._gate is not None:
+                self._gate.failed(type(error).__name__, is_probe=is_probe)
+            raise
+
+    def _note_status(self, status: int, *, is_probe: bool) -> None:
+        if self._gate is None:
+            return
+        if status >= OUT_OF_ORDER:
+            self._gate.failed(f"answered {status}", is_probe=is_probe)
+        else:
+            self._gate.answered()
 
     @contextmanager
     def deadline(self) -> Iterator[None]:
         """Let all calls inside the block share one deadline; an outer one, if sooner, stays in force."""
         until = monotonic() + self._timeouts.deadline
-        outer = _deadline.get()
-        token = _deadline.set(until if outer is None else min(until, outer))
+        outer = in_force.get()
+        token = in_force.set(until if outer is None else min(until, outer))
         try:
             yield
         finally:
-            _deadline.reset(token)
+            in_force.reset(token)
 
     def time_left(self) -> float:
         """Return the seconds until the deadline in force, or those a new call would be given."""
-        until = _deadline.get()
+        until = in_force.get()
         return self._timeouts.deadline if until is None else until - monotonic()
 
     def close(self) -> None:
@@ -224,93 +255,3 @@ def _retry_after(value: str | None, insurer_time: datetime | None) -> float | No
     until = _http_date(value)
     wait = None if until is None else (until - (insurer_time or utc_now())).total_seconds()
     return None if wait is None else min(max(wait, 0.0), MAX_RETRY_AFTER)
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Return the one context of this process: reading the certificates takes longer than a call."""
-    return httpx.create_ssl_context(trust_env=False)
-
-
-class _DeadlineTransport(httpx.HTTPTransport):
-    """httpx's transport over a pool whose sockets keep to the call's deadline."""
-
-    def __init__(self, look_up: LookUp) -> None:
-        super().__init__(verify=_tls(), trust_env=False)
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=_tls(),
-            max_connections=LIMITS.max_connections,
-            max_keepalive_connections=LIMITS.max_keepalive_connections,
-            keepalive_expiry=LIMITS.keepalive_expiry,
-            network_backend=_DeadlineBackend(look_up),
-        )
-
-
-class _DeadlineBackend(httpcore.SyncBackend):
-    def __init__(self, look_up: LookUp) -> None:
-        self._look_up = look_up
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        """Try each address until the deadline; only the name lookup keeps the resolver's own limit."""
-        failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in self._look_up(host, port):
-            limit = _within_deadline(timeout, httpcore.ConnectTimeout)
-            try:
-                stream = super().connect_tcp(address, port, limit, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-            else:
-                return _DeadlineStream(stream)
-        raise failure
-
-
-class _DeadlineStream(httpcore.NetworkStream):
-    """A socket whose peer cannot outlast the deadline by dripping bytes; httpx limits each chunk alone."""
-
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
-        self._stream = stream
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _within_deadline(timeout, httpcore.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for start in range(0, len(buffer), _WRITE_CHUNK):
-            limit = _within_deadline(timeout, httpcore.WriteTimeout)
-            self._stream.write(buffer[start : start + _WRITE_CHUNK], limit)
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        limit = _within_deadline(timeout, httpcore.ConnectTimeout)
-        return _DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, limit))
-
-    def get_extra_info(self, info: str) -> object:
-        return self._stream.get_extra_info(info)
-
-
-def _addresses(host: str, port: int) -> list[str]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise httpcore.ConnectError(f"cannot look up {host}: {error}") from error
-    return [str(address[0]) for *_, address in found]
-
-
-def _within_deadline(timeout: float | None, too_late: type[httpcore.TimeoutException]) -> float | None:
-    until = _deadline.get()
-    if until is None:
-        return timeout
-    left = until - monotonic()
-    if left <= 0:
-        raise too_late("the call's deadline has passed")
-    return left if timeout is None else min(timeout, left)

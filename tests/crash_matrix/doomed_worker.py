@@ -16,7 +16,7 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session, configure_mappers
 
 from shared.db import Database, Transaction
-from shared.insurer import transport
+from shared.insurer import sockets, transport
 from shared.lifecycle import TaskName
 from tests.crash_matrix.boundaries import Boundary
 from tests.crash_matrix.dooms import FOLDER, Doom, Folder
@@ -118,7 +118,7 @@ def _end(**_signal: Any) -> None:
 @worker_init.connect(weak=False)
 def _warm_up(**_signal: Any) -> None:
     """Do once before the fork what each of hundreds of processes that are about to die would do again."""
-    transport._tls()
+    sockets._tls()
     configure_mappers()
 
 

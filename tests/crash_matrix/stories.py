@@ -16,7 +16,7 @@ from tests.crash_matrix.boundaries import Boundary
 from tests.crash_matrix.cases import Case, Death
 from tests.crash_matrix.deployment import Deployment
 from tests.crash_matrix.dooms import Doom
-from tests.simulator import PARTNER_CODE, SimBooking
+from tests.simulator import SimBooking
 
 CALLER = "shop"
 REFUND = {"amount": "22.40", "currency": "EUR", "reference": "re_1"}
@@ -82,7 +82,7 @@ def begin(world: Deployment, case: Case) -> Life:
         return life
     wanted = parse(life.sent, settings=world.settings)
     with world.database.transaction() as tx:
-        life.row_id, _ = intake.accept(tx, wanted, sent=life.sent, caller=CALLER, partner=PARTNER_CODE, key=life.key)
+        life.row_id, _ = intake.accept(tx, wanted, sent=life.sent, caller=CALLER, key=life.key)
         if case.place.step is not None:
             life.victim = str(life.row_id)
             world.dooms.write(doom_of(life))

@@ -17,8 +17,7 @@ from shared.lifecycle import TaskName
 from shared.models import Claim
 from shared.problems import Problem
 from tests.simulator import REFUND_SECRET
-from tests.world import World
-from workers.runtime import runtime
+from tests.world import World, connections
 
 CALL = {"mode": "call"}
 JOURNEY: dict[str, Any] = {"journey": "claim_then_cancel", "refund": {"mode": "skip"}}
@@ -81,7 +80,7 @@ def test_a_webhook_during_the_waiting_steps_own_look_is_not_lost(
     booking = world.booking(claim_story=[])
     row_id = world.accept(booking, **JOURNEY)
     world.settle()
-    client = runtime().xclaim
+    client = connections().xclaim
     real, looks = client.get_claim, 0
 
     def interrupted(**asked: Any) -> Any:
@@ -136,7 +135,7 @@ def test_not_done_does_not_send_anew_what_was_sent_a_moment_ago_and_may_still_ar
     booking = world.booking(claim_story=[], faults=faults)
     asked = {"refund": CALL} if what == "refund" else {"journey": "claim"}
     row_id = world.accept(booking, **asked)
-    client = runtime().refunds if what == "refund" else runtime().xclaim
+    client = connections().refunds if what == "refund" else connections().xclaim
     name = "ask" if what == "refund" else "create_claim"
     late: list[tuple[Any, Any]] = []
     real = getattr(client, name)

@@ -11,9 +11,8 @@ import pytest
 from shared import webhook_events
 from shared.lifecycle import TaskName
 from tests.simulator import REFUND_SECRET, SimBooking
-from tests.world import World
+from tests.world import World, connections
 from workers import cancel_booking, cancel_now
-from workers.runtime import runtime
 
 CALL = {"mode": "call"}
 STORIES: dict[str, dict[str, Any]] = {
@@ -73,7 +72,7 @@ def _patch(
     at: pytest.MonkeyPatch, story: str, *, before: Callable[[], None] = _nothing, after: Callable[[], None] = _nothing
 ) -> None:
     owner, method = CLIENT[story]
-    client = getattr(runtime(), owner)
+    client = getattr(connections(), owner)
     at.setattr(client, method, _once(getattr(client, method), before=before, after=after))
 
 

@@ -32,7 +32,7 @@ GONE = [{"status": "CANCELLED"}]
 def hint(world: World, booking: SimBooking, name: str = "BOOKING_CANCELLED") -> booking_hints.Recorded:
     """Take a hint as the gateway does."""
     told = BookingHint(event=name, booking_id=booking.id)
-    return booking_hints.record(world.database, told, partner=PARTNER_CODE, key_id="k", headers={})
+    return booking_hints.record(world.database, told, partners=[PARTNER_CODE], key_id="k", headers={})
 
 
 def readings(world: World, booking: SimBooking) -> int:

@@ -7,8 +7,7 @@ import pytest
 from shared import caller_actions
 from shared.lifecycle import TaskName
 from shared.problems import Problem
-from tests.world import World
-from workers.runtime import runtime
+from tests.world import World, connections
 
 STEPS = ["cancellation.look_up", "cancellation.preview", "cancellation.refund", "cancellation.confirm"]
 
@@ -275,7 +274,7 @@ def test_a_refund_reported_while_the_refund_step_runs_is_not_overlooked(
 ) -> None:
     booking = world.booking(policies=[{"price": 10}, {"price": 50}], currency="EUR")
     row_id = world.accept(booking, claim={"quote_id": booking.quote_ids[1]})
-    xclaim = runtime().xclaim
+    xclaim = connections().xclaim
     asked = xclaim.eligibility
 
     def report_meanwhile(booking_id: str, quote_id: str) -> object:
@@ -297,7 +296,7 @@ def test_a_refund_reported_while_a_preview_is_renewed_turns_its_refusal_into_a_p
     row_id = world.accept(booking)
     world.drain()
     world.control.patch_booking(booking.id, faults=[{"on": "preview", "do": "refuse"}])
-    xcover = runtime().xcover
+    xcover = connections().xcover
     asked = xcover.preview
 
     def report_meanwhile(*args: object, **more: object) -> object:

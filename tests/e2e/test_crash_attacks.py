@@ -18,10 +18,9 @@ from shared.lifecycle import Step, TaskName
 from shared.models import Call, Cancellation, Claim
 from tests.simulator import SimBooking
 from tests.simulator.caller import Caller
-from tests.world import World
+from tests.world import World, connections
 from workers import submit_claim
 from workers.app import app
-from workers.runtime import runtime
 
 SKIP = {"mode": "skip"}
 
@@ -197,7 +196,7 @@ def test_a_claim_whose_policy_is_not_told_proves_nothing(world: World, monkeypat
     world.control.settings(duplicates="accept")
     booking = world.booking(policies=[{"price": 50}], faults=[{"on": "create_claim", "do": "act_then_drop"}])
     row_id = world.accept(booking, claim={}, refund=SKIP)
-    client = runtime().xclaim
+    client = connections().xclaim
     listed, fetched, asked = client.list_claims, client.get_claim, client.eligibility
 
     def without_policies(booking_id: str) -> Any:
@@ -429,7 +428,7 @@ def test_a_webhook_that_always_fails_is_not_handled_for_ever(world: World, monke
         tried += 1
         raise ZeroDivisionError
 
-    monkeypatch.setattr(runtime().xclaim, "get_claim", broken)
+    monkeypatch.setattr(connections().xclaim, "get_claim", broken)
     _arrive(world, claim.webhook_token, "claim.status-category-update", id=claim.claim_id)
     for _ in range(60):
         for message in list(world.database.published):
@@ -565,7 +564,7 @@ def test_a_claim_that_is_polled_for_long_survives_a_few_restarts_of_its_worker(
     booking = world.booking(policies=[{"price": 50}], claim_story=[], claim_pending_seconds=30 * 24 * 3600)
     row_id = world.accept(booking, claim={}, refund=SKIP)
     world.drain()
-    client = runtime().xclaim
+    client = connections().xclaim
     real = client.get_claim
 
     def die(**_more: Any) -> Any:

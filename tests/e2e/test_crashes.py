@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from shared.lifecycle import Step, TaskName
-from tests.world import World
-from workers.runtime import runtime
+from tests.world import World, connections
 
 SKIP = {"mode": "skip"}
 CALLS = {
@@ -65,7 +64,7 @@ def test_a_worker_killed_around_its_call_is_replaced_and_nothing_is_done_twice(
     booking = world.booking(policies=[{"price": 50}])
     row_id = world.accept(booking, claim={}, refund=SKIP)
     owner, method = CALLS[step]
-    client = getattr(runtime(), owner)
+    client = getattr(connections(), owner)
     before, after = (_die, _nothing) if moment == "before the request" else (_nothing, _die)
     monkeypatch.setattr(client, method, _once(getattr(client, method), before=before, after=after))
 
@@ -88,7 +87,7 @@ def test_a_worker_that_wakes_past_its_lease_writes_nothing(
     booking = world.booking(policies=[{"price": 50}])
     row_id = world.accept(booking, claim={}, refund=SKIP)
     owner, method = CALLS[step]
-    client = getattr(runtime(), owner)
+    client = getattr(connections(), owner)
     seen: list[tuple[int, str]] = []
 
     def someone_else_takes_over() -> None:
@@ -160,7 +159,7 @@ def test_an_error_nobody_foresaw_is_tried_again_and_then_shown_to_a_person(
     def broken(*_args: Any, **_more: Any) -> None:
         raise ZeroDivisionError("a customer's name")
 
-    monkeypatch.setattr(runtime().xcover, "get_booking", broken)
+    monkeypatch.setattr(connections().xcover, "get_booking", broken)
     for _ in range(5):
         with pytest.raises(ZeroDivisionError):
             world.drain()

@@ -119,6 +119,7 @@ REFUSED_CLAIM = {"faults": [{"on": "create_claim", "do": "refuse"}]}
 DRIVES: dict[str, Drive] = {
     "in_progress/look_up": lambda world: _accepted(world, steps=0),
     "in_progress/preview": lambda world: _accepted(world, steps=1),
+    "in_progress/preview+dry": lambda world: _accepted(world, steps=1, dry_run=True),
     "in_progress/preview!+then": lambda world: _woken(world, _accepted(world, **THEN)),
     "in_progress/refund": lambda world: _accepted(world, steps=2),
     "in_progress/refund!": lambda world: _accepted(world, steps=3, claim={}),
@@ -146,6 +147,7 @@ DRIVES: dict[str, Drive] = {
     "completed/-!": lambda world: _settled(world, _report(world, _accepted(world))),
     "completed/-!+skipped": lambda world: _accepted(world, refund=SKIP),
     "completed/-!+claim": lambda world: _accepted(world, journey="claim"),
+    "completed/-+dry": lambda world: _accepted(world, dry_run=True),
     "aborted/-": lambda world: _abort(world, _accepted(world)),
     "closed/-": lambda world: _rule(world, _accepted(world), Resolution.CLOSE),
     "closed/-!": lambda world: _rule(world, _accepted(world, claim={}), Resolution.CLOSE),

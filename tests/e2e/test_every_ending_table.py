@@ -28,7 +28,7 @@ TABLE = {
 409 not-previewed               : */look_up in_progress/preview in_progress/preview+running in_progress/preview!+then
     */await_premium_refund* needs_review/preview
 409 refund-not-awaited          : */claim */cancel* in_progress/claim! needs_review/claim! needs_review/claim!+failed
-    completed/-!+skipped completed/-!+claim
+    completed/-!+skipped completed/-!+claim *+dry
 409 refund-already-reported     : *+reported *+last in_progress/confirm!+first needs_review/refund!+changed
     needs_review/-* completed/-!
 """,
@@ -41,7 +41,7 @@ TABLE = {
 409 not-previewed               : */look_up in_progress/preview in_progress/preview+running in_progress/preview!+then
     */await_premium_refund* needs_review/preview
 409 refund-not-awaited          : */claim */cancel* in_progress/claim! needs_review/claim! needs_review/claim!+failed
-    completed/-!+skipped completed/-!+claim
+    completed/-!+skipped completed/-!+claim *+dry
 409 refund-already-reported     : *+reported *+last in_progress/confirm!+first needs_review/refund!+changed
     needs_review/-* completed/-!
 """,
@@ -55,7 +55,7 @@ TABLE = {
 409 not-previewed               : */look_up in_progress/preview in_progress/preview+running in_progress/preview!+then
     */await_premium_refund* needs_review/preview
 409 refund-not-awaited          : */claim */cancel* in_progress/claim! needs_review/claim! needs_review/claim!+failed
-    completed/-!+claim
+    completed/-!+claim *+dry
 """,
     # The answer to the repeat: 200 wherever the report was taken or stored, and the same refusal where it was refused.
     "report_again": """
@@ -66,20 +66,21 @@ TABLE = {
 409 not-previewed               : */look_up in_progress/preview in_progress/preview+running in_progress/preview!+then
     */await_premium_refund* needs_review/preview
 409 refund-not-awaited          : */claim */cancel* in_progress/claim! needs_review/claim! needs_review/claim!+failed
-    completed/-!+skipped completed/-!+claim
+    completed/-!+skipped completed/-!+claim *+dry
 """,
     "abort": """
 200 aborted - freed before      : in_progress/look_up in_progress/preview in_progress/preview+* in_progress/refund
     in_progress/confirm in_progress/claim in_progress/claim+first in_progress/cancel awaiting_refund/refund
-    needs_review/look_up needs_review/preview needs_review/refund needs_review/confirm needs_review/claim
-    needs_review/cancel
+    needs_review/look_up needs_review/preview needs_review/preview+dry needs_review/refund needs_review/confirm
+    needs_review/claim needs_review/cancel
 409 point-of-no-return          : in_progress/*! in_progress/*!+* awaiting_*/*! needs_review/*! needs_review/*!+*
 200 = = = =                     : aborted/-
 409 already-ended               : completed/* rejected/- closed/*
 """,
     "retry": """
 200 in_progress = = =           : in_progress/look_up in_progress/preview in_progress/preview+renewed
-    in_progress/preview!* in_progress/refund* in_progress/c* in_progress/await_premium_refund! needs_review/[a-z]*
+    in_progress/preview+dry in_progress/preview!* in_progress/refund* in_progress/c* in_progress/await_premium_refund!
+    needs_review/[a-z]*
 409 nothing-to-retry            : in_progress/preview+running awaiting_* needs_review/-* completed/* rejected/-
     aborted/- closed/*
 """,
@@ -111,7 +112,7 @@ TABLE = {
 """,
     "close": """
 200 closed - freed =            : awaiting_refund/refund needs_review/look_up needs_review/preview needs_review/refund
-    needs_review/confirm needs_review/claim needs_review/cancel
+    needs_review/preview+dry needs_review/confirm needs_review/claim needs_review/cancel
 200 closed - = =                : awaiting_*/*! needs_review/*! needs_review/*!+*
 409 nothing-to-resolve          : in_progress/* completed/* rejected/- aborted/- closed/*
 """,
@@ -140,7 +141,8 @@ TABLE = {
 200 = = part =                  : in_progress/claim!+last
 200 = = = =                     : in_progress/confirm!+first */look_up */preview in_progress/preview+* *+reported
     */refund */refund!+c* */confirm */confirm! */claim in_progress/claim+first */cancel* needs_review/confirm!+last
-    needs_review/-* completed/-! completed/-!+skipped rejected/- aborted/- closed/-
+    needs_review/-* completed/-! completed/-!+skipped rejected/- aborted/- closed/- needs_review/preview+dry
+    completed/-+dry
 """,
 }
 
@@ -171,7 +173,7 @@ def test_the_states_are_those_of_the_contract_on_both_sides_of_the_point_of_no_r
     only_before = {(status, "look_up") for status in ("in_progress", "needs_review")}
     only_before |= {("rejected", None), ("aborted", None)}
     only_after = {pair for pair in under_way | waiting if pair[1] == "await_premium_refund"}
-    only_after |= {("needs_review", None), ("completed", None)}
+    only_after |= {("needs_review", None)}
     legal = under_way | waiting | ended
     wanted = {(*pair, False) for pair in legal - only_after} | {(*pair, True) for pair in legal - only_before}
 

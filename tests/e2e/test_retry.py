@@ -7,8 +7,7 @@ import pytest
 
 from shared import caller_actions
 from shared.problems import Problem
-from tests.world import World
-from workers.runtime import runtime
+from tests.world import World, connections
 
 SKIP = {"mode": "skip"}
 
@@ -128,7 +127,7 @@ def test_a_claim_whose_answer_named_another_one_is_looked_for_and_not_made_again
     world.control.settings(duplicates="accept")
     booking = world.booking(policies=[{"price": 50}])
     row_id = world.accept(booking, claim={}, refund=SKIP)
-    xclaim = runtime().xclaim
+    xclaim = connections().xclaim
     create = xclaim.create_claim
 
     def misnamed(*args: Any, **more: Any) -> Any:

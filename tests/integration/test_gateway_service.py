@@ -176,12 +176,12 @@ def test_the_document_describes_exactly_the_routes_there_are(without_database: F
 
 def test_every_reference_in_the_document_leads_somewhere(without_database: FlaskClient) -> None:
     answer = without_database.get("/openapi.json")
-    schemas = answer.get_json()["components"]["schemas"]
+    components = answer.get_json()["components"]
 
     referenced = set(re.findall(r'"\$ref": ?"([^"]+)"', answer.text))
 
     assert referenced
-    assert referenced <= {f"#/components/schemas/{name}" for name in schemas}
+    assert referenced <= {f"#/components/{kind}/{name}" for kind, named in components.items() for name in named}
 
 
 def test_the_documented_members_are_the_shown_ones(database: RecordingDatabase) -> None:

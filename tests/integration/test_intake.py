@@ -29,7 +29,7 @@ def accept(
     sent = BODY if body is None else body
     with database.transaction() as tx:
         request = parse(sent, settings=SETTINGS)
-        return intake.accept(tx, request, sent=sent, caller=caller, partner="ABCDE", key=key)
+        return intake.accept(tx, request, sent=sent, caller=caller, key=key)
 
 
 def refuse(
@@ -78,7 +78,7 @@ def test_nothing_of_a_request_is_stored_or_rung_for_when_its_transaction_fails(d
     def fail() -> None:
         with database.transaction() as tx:
             request = parse(BODY, settings=SETTINGS)
-            intake.accept(tx, request, sent=BODY, caller="shop", partner="ABCDE", key="key-1")
+            intake.accept(tx, request, sent=BODY, caller="shop", key="key-1")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -54,7 +54,7 @@ def row_id(database: RecordingDatabase) -> UUID:
     sent = {"booking_id": "8WD8Y-LTEKE-INS"}
     with database.transaction() as tx:
         request = parse(sent, settings=SETTINGS)
-        accepted, _ = intake.accept(tx, request, sent=sent, caller="shop", partner="ABCDE", key="key-1")
+        accepted, _ = intake.accept(tx, request, sent=sent, caller="shop", key="key-1")
     database.published.clear()
     return accepted
 

@@ -29,7 +29,7 @@ def cancellation(
     request = parse(sent, settings=AcceptingSettings(xcover_partner_code=partner))
     with database.transaction() as tx:
         key = f"{partner}-{booking}-{number}"
-        return intake.accept(tx, request, sent=sent, caller="shop", partner=partner, key=key)[0]
+        return intake.accept(tx, request, sent=sent, caller="shop", key=key)[0]
 
 
 def reserve(database: RecordingDatabase, holder: UUID, quotes: Sequence[str]) -> tuple[str, UUID] | None:

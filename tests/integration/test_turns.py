@@ -16,9 +16,8 @@ from shared.rate_limit import TurnTooLate
 from shared.transitions import MESSAGE_PATIENCE
 from tests.embedded import EmbeddedRedis
 from tests.simulator import PARTNER_CODE
-from tests.world import World
+from tests.world import World, connections
 from workers import turn_taking
-from workers.runtime import runtime
 
 BOOKING = "8WD8Y-LTEKE-INS"
 
@@ -26,7 +25,7 @@ BOOKING = "8WD8Y-LTEKE-INS"
 @pytest.fixture(autouse=True)
 def anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test knows of another's empty line."""
-    monkeypatch.setattr(turn_taking, "_nobody_until", 0.0)
+    monkeypatch.setattr(turn_taking, "_nobody_until", {})
 
 
 def change(world: World, row_id: UUID, **values: Any) -> UUID:
@@ -76,7 +75,7 @@ def refuse_all(monkeypatch: pytest.MonkeyPatch, *, seconds: float = 9.0) -> None
     def refuse(*, within: float) -> None:
         raise TurnTooLate(seconds)
 
-    monkeypatch.setattr(runtime().limit, "wait_for_turn", refuse)
+    monkeypatch.setattr(connections().limit, "wait_for_turn", refuse)
 
 
 def test_deadlines_come_first_then_single_ones_then_batches(world: World) -> None:
@@ -202,7 +201,7 @@ def test_what_the_insurer_answers_with_429_stops_everything_for_as_long_as_it_sa
         for row_id in rows:
             world.run(TaskName.LOOK_UP, row_id)
         with pytest.raises(TurnTooLate) as refused:
-            runtime().limit.wait_for_turn(within=1)
+            connections().limit.wait_for_turn(within=1)
 
     assert 20 < refused.value.seconds <= 30
     assert sorted(world.row(row_id).next_step or "" for row_id in rows) == ["look_up", "preview"]

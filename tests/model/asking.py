@@ -47,7 +47,8 @@ class Wish:
 
     def body(self, booking_id: str, quote_ids: list[str], number: int) -> dict[str, Any]:
         """Return the request for this booking."""
-        body: dict[str, Any] = {"booking_id": booking_id, "journey": self.journey, "metadata": {"order": number}}
+        body: dict[str, Any] = {"booking_id": booking_id, "metadata": {"order": number}}
+        body |= {"dry_run": True} if self.journey == "dry_run" else {"journey": self.journey}
         claimed = quote_ids[self.claimed % len(quote_ids)]
         if self.journey in {"cancel_and_claim", "claim", "claim_then_cancel"}:
             body["claim"] = {"quote_id": claimed}
@@ -56,7 +57,7 @@ class Wish:
         if self.journey != "claim":
             named = {number % len(quote_ids) for number in self.quotes}
             body["quotes"] = [{"id": quote_ids[number]} for number in sorted(named)]
-        if self.journey not in {"claim", "cancel_now"}:
+        if self.journey not in {"claim", "cancel_now", "dry_run"}:
             body["refund"] = {"mode": self.mode}
         return body
 
@@ -83,7 +84,7 @@ bookings = st.fixed_dictionaries(
 
 wishes = st.builds(
     Wish,
-    journey=st.sampled_from(["cancel", "cancel_and_claim", "claim", "cancel_now", "claim_then_cancel"]),
+    journey=st.sampled_from(["cancel", "cancel_and_claim", "claim", "cancel_now", "claim_then_cancel", "dry_run"]),
     booking=st.integers(0, 1),
     quotes=st.lists(st.integers(0, 2), min_size=1, max_size=2).map(tuple),
     mode=st.sampled_from(["wait", "call", "call", "skip"]),

@@ -30,7 +30,7 @@ NOTHING_DONE = {"rejected", "aborted"}
 IRREVERSIBLE = {"refund", "confirm", "cancel", "claim"}
 """Steps whose call, once it is in the timeline, is the committed intent of something irreversible."""
 EFFECTS = {"cancel": ["confirm"], "cancel_and_claim": ["confirm", "claim"], "claim": ["claim"],
-           "cancel_now": ["cancel"], "claim_then_cancel": ["claim", "confirm"]}  # fmt: skip
+           "cancel_now": ["cancel"], "claim_then_cancel": ["claim", "confirm"], "dry_run": []}  # fmt: skip
 
 WENT_WRONG = {
     *("outcome-unsettled", "answer-unreadable", "tries-spent", "refund-unknown", "refund-refused", "insurer-refused"),
@@ -82,7 +82,7 @@ class Asked:
 
     @property
     def journey(self) -> str:
-        return str(self.body["journey"])
+        return "dry_run" if self.body.get("dry_run") else str(self.body["journey"])
 
     @property
     def mode(self) -> str:
@@ -134,7 +134,7 @@ def explained(problem: str, asked: Asked, others: Collection[Asked], world: Worl
     went_wrong = asked.booking_id in world.faulty or is_interrupted or is_meddled
     match problem:
         case "already-in-hand":
-            return bool(shared)
+            return asked.journey != "dry_run" and any(other.journey != "dry_run" for other in shared)
         case "policy-already-cancelled" | "cancelled-by-someone-else":
             return is_meddled or bool(shared)
         case "policy-cannot-be-cancelled":

@@ -20,7 +20,7 @@ from shared.models import Call, Cancellation, Claim
 from shared.webhook_models import WebhookDelivery
 from tests.model.asking import Doom, Interruption
 from tests.recording import RecordingDatabase
-from workers.runtime import Runtime
+from workers.partners import Partner
 
 READS = {
     "xcover": ("get_booking", "preview"),
@@ -209,7 +209,7 @@ def away(moment: str) -> bool:
     }
 
 
-def watch(connected: Runtime, interruptions: Interruptions) -> None:
+def watch(connected: Partner, database: Database, interruptions: Interruptions) -> None:
     """Make every request of the clients two moments: before it leaves, and after its answer."""
     for table in (READS, DEEDS):
         for client, methods in table.items():
@@ -217,7 +217,7 @@ def watch(connected: Runtime, interruptions: Interruptions) -> None:
                 _wrap(getattr(connected, client), method, interruptions)
     for client, methods in DEEDS.items():
         for method in methods:
-            _guard(getattr(connected, client), method, connected.database)
+            _guard(getattr(connected, client), method, database)
 
 
 def _wrap(client: Any, method: str, interruptions: Interruptions) -> None:

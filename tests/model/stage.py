@@ -32,7 +32,7 @@ from tests.model.interruptions import (
 from tests.simulator import CLAIM_TYPE_ID, PARTNER_CODE, REFUND_SECRET, SimBooking, SimulatorServer
 from tests.simulator.receiver import Arrived, Receiver
 from tests.simulator.records import Claim as InsurersClaim
-from tests.world import WEBHOOK_KEY, World
+from tests.world import WEBHOOK_KEY, World, connections
 from workers.runtime import runtime
 
 SHOP = "shop"
@@ -74,7 +74,7 @@ class Stage(World):
         self.control.reset()
         self.control.settings(webhook_tries=1, **insurer)
         self.configure(**self._settings)
-        watch(runtime(), self.interruptions)
+        watch(connections(), runtime().database, self.interruptions)
 
     def _put_time_back(self) -> None:
         for moved in reversed(self._time):

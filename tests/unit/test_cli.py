@@ -75,6 +75,30 @@ def test_every_journey_can_be_asked_for(terminal: Terminal, journey: Journey) ->
     assert terminal.gateway.row(terminal.cancel("--journey", journey.value, *mode)).journey == journey
 
 
+def test_the_partner_whose_booking_it_is_may_be_named(terminal: Terminal) -> None:
+    assert terminal.gateway.row(terminal.cancel("--partner", "ABCDE")).partner == "ABCDE"
+
+    refused = terminal.run("cancel", BOOKING, "--partner", "NOBODY")
+
+    assert (refused.exit_code, "  partner: " in refused.stderr) == (1, True)
+
+
+def test_a_list_is_narrowed_by_what_is_asked_for() -> None:
+    asked: list[dict[str, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(dict(request.url.params))
+        return httpx.Response(200, json={"items": [], "next_cursor": None})
+
+    api = Api("http://cfar", SHOP, transport=httpx.MockTransport(answer))
+    batch = str(uuid4())
+
+    options = ["--partner", "ABCDE", "--batch", batch, "--limit", "7"]
+    result = click.testing.CliRunner().invoke(cli.main, ["list", *options], obj=api)
+
+    assert (result.exit_code, asked) == (0, [{"partner": "ABCDE", "batch_id": batch, "limit": "7"}])
+
+
 def test_a_refund_can_be_asked_of_the_callers_endpoint(terminal: Terminal) -> None:
     asking = Terminal(Gateway(terminal.gateway.database, refund_url="https://shop.example/refund"))
 

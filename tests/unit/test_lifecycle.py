@@ -4,6 +4,7 @@ import pytest
 
 from shared.lifecycle import (
     ALLOWED,
+    DRY_RUN,
     TASK_OF,
     UNFINISHED,
     ClaimWhen,
@@ -53,6 +54,14 @@ MAY_BECOME = {
 @pytest.mark.parametrize(("journey", "claim_first"), PROMISED_STEPS)
 def test_a_journey_has_the_promised_steps_in_order(journey: str, claim_first: bool) -> None:
     assert list(steps_of(Journey(journey), claim_first=claim_first)) == PROMISED_STEPS[journey, claim_first].split()
+
+
+@pytest.mark.parametrize("journey", Journey)
+def test_a_dry_run_ends_before_anything_is_changed_at_the_insurer(journey: Journey) -> None:
+    steps = steps_of(journey, dry_run=True)
+
+    assert list(steps) == (["look_up"] if journey is Journey.CLAIM else ["look_up", "preview"])
+    assert DRY_RUN not in {each.value for each in Journey}  # a row that only asked is never taken for another
 
 
 @pytest.mark.parametrize("journey", Journey)

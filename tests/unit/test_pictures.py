@@ -12,7 +12,7 @@ from shared.cancellation_request import RefundTerms
 from shared.lifecycle import ALLOWED, STEPS, STEPS_CLAIM_FIRST, Journey, Status, Step
 from shared.pictures import ACCEPTED, CAUSES, ENDED, PURPOSES, journey_table, rewritten, state_diagram
 from shared.rulings import Resolution
-from workers.runtime import SwitchedOff
+from workers.partners import SwitchedOff
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -247,6 +247,33 @@ def test_claiming_then_cancelling_asks_that_only_when_the_time_has_come() -> Non
     assert (no.value.slug, no.value.evidence["quote_id"]) == ("policy-cannot-be-cancelled", "a")
 
 
+@pytest.mark.parametrize(
+    ("asked", "to_cancel", "claimed"),
+    [
+        ({}, ["a", "b"], None),
+        ({"claim": {"quote_id": "b"}}, ["a"], "b"),
+        ({"journey": "claim", "claim": {"quote_id": "b"}}, [], "b"),
+        ({"journey": "claim_then_cancel", "claim": {"quote_id": "b"}, **NAMED_MODE}, ["a", "b"], "b"),
+    ],
+    ids=["cancel", "cancel_and_claim", "claim", "claim_then_cancel"],
+)
+def test_a_dry_run_chooses_the_policies_of_the_journey_and_none_of_its_deeds(
+    asked: dict[str, Any], to_cancel: list[str], claimed: str | None
+) -> None:
+    plan = plan_for("a", "b", dry_run=True, **asked)
+
+    assert (cancelled(plan), plan.claim_quote_id) == (to_cancel, claimed)
+    assert list(plan.steps) == (["look_up", "preview"] if to_cancel else ["look_up"])
+
+
+def test_a_dry_run_of_claiming_then_cancelling_asks_at_once_whether_it_can_be_cancelled() -> None:
+    refusal = refusal_for(
+        policy("a", can_be_cancelled=False), journey="claim_then_cancel", claim={}, dry_run=True, **NAMED_MODE
+    )
+
+    assert refusal.slug == "policy-cannot-be-cancelled"
+
+
 @pytest.mark.parametrize("journey", ["claim", "claim_then_cancel", "cancel_now", "cancel"])
 def test_a_policy_that_is_already_cancelled_ends_every_journey(journey: str) -> None:
     claim = {"claim": {}} if journey.startswith("claim") else {}

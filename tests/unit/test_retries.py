@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from shared.cancellations import MAX_TRIES
 from shared.insurer.errors import (
+    HeldBack,
     InFlight,
     InsurerError,
     KeyConflict,
@@ -40,6 +41,7 @@ PARTNER_REFUSED = Park("refund-refused")
 # look_up, preview, refund, confirm, claim, cancel; waiting for the Premium Refund does nothing but ask
 DEEDS: dict[type[InsurerError], tuple[object, ...]] = {
     NotSent: (AGAIN,) * 6,
+    HeldBack: (TURN,) * 6,
     Throttled: (TURN,) * 6,
     InFlight: (LOCKED, LOCKED, LOCKED, LOCKED, ASK, LOCKED),
     # XClaim documents no keys: a claim is never blindly repeated.
@@ -57,6 +59,7 @@ DEEDS: dict[type[InsurerError], tuple[object, ...]] = {
 # the same, and await_premium_refund
 READS: dict[type[InsurerError], tuple[object, ...]] = {
     NotSent: (AGAIN,) * 7,
+    HeldBack: (TURN,) * 7,
     Throttled: (TURN,) * 7,
     InFlight: (LOCKED,) * 7,
     OutcomeUnknown: (AGAIN,) * 7,

@@ -1,0 +1,155 @@
+"""What a worker holds for one partner: its settings, its clients of the insurer, its share of the rate."""
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from shared.breakers import Breaker, Breakers
+from shared.config import WorkerSettings
+from shared.insurer.transport import InsurerHttp
+from shared.rate_limit import RateLimit
+from shared.refund_endpoint import RefundEndpoint
+from shared.xclaim.auth import ExchangedToken, StaticToken, TokenSource
+from shared.xclaim.client import XClaimClient
+from shared.xcover.auth import Signer
+from shared.xcover.client import XCoverClient
+
+
+class SwitchedOff(Exception):
+    """A step needs what the settings leave out; `slug` names the problem. The doors refuse such requests."""
+
+    slug: ClassVar[str]
+
+
+class ClaimsSwitchedOff(SwitchedOff):
+    """XClaim is needed while CLAIMS_ENABLED is false."""
+
+    slug = "claims-disabled"
+
+
+class RefundCallsSwitchedOff(SwitchedOff):
+    """The partner is to be asked for a refund while REFUND_URL is not set."""
+
+    slug = "refund-call-disabled"
+
+
+class PartnerUnknown(SwitchedOff):
+    """The settings name no such partner any more."""
+
+    slug = "partner-unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partner:
+    """One partner's settings and connections."""
+
+    settings: WorkerSettings
+    limit: RateLimit
+    breaker: Breaker
+    """XCover's."""
+    xcover: XCoverClient
+    xclaim_or_none: XClaimClient | None
+    refunds_or_none: RefundEndpoint | None
+
+    @property
+    def code(self) -> str:
+        """Return the partner's code, as rows name it."""
+        return self.settings.xcover_partner_code
+
+    @property
+    def xclaim(self) -> XClaimClient:
+        """Return XClaim's client, or raise ClaimsSwitchedOff."""
+        if self.xclaim_or_none is None:
+            raise ClaimsSwitchedOff("this step calls XClaim, but CLAIMS_ENABLED is false here")
+        return self.xclaim_or_none
+
+    @property
+    def refunds(self) -> RefundEndpoint:
+        """Return the partner's refund endpoint, or raise RefundCallsSwitchedOff."""
+        if self.refunds_or_none is None:
+            raise RefundCallsSwitchedOff("the partner is to be asked for this refund, but REFUND_URL is not set here")
+        return self.refunds_or_none
+
+    def close(self) -> None:
+        """Close every connection."""
+        for client in (self.xcover, self.xclaim_or_none, self.refunds_or_none):
+            if client is not None:
+                client.close()
+
+
+def connect(
+    settings: WorkerSettings,
+    *,
+    redis: Any,
+    breakers: Breakers,
+    clock: Callable[[], datetime],
+    line: str | None = None,
+) -> Partner:
+    """Build the clients that one partner's settings describe.
+
+    All processes that share an insurer's rate limit stand in one `line`, the partner's.
+    """
+    signer = Signer(
+        api_key=settings.xcover_api_key.get_secret_value(),
+        secret=settings.xcover_api_secret.get_secret_value(),
+        algorithm=settings.xcover_signature_algorithm,
+        signed_headers=settings.xcover_signed_headers,
+    )
+    limit = RateLimit(
+        redis,
+        partner=line or settings.xcover_partner_code,
+        per_second=settings.xcover_rate_limit,
+        process=f"{socket.gethostname()}:{os.getpid()}",
+    )
+    breaker = breakers.of(partner=settings.xcover_partner_code, service="xcover")
+    xcover = XCoverClient(
+        base_url=settings.xcover_base_url,
+        partner_code=settings.xcover_partner_code,
+        signer=signer,
+        http=InsurerHttp(gate=breaker),
+        limit=limit,
+        clock=clock,
+    )
+    return Partner(
+        settings=settings,
+        limit=limit,
+        breaker=breaker,
+        xcover=xcover,
+        xclaim_or_none=_xclaim(settings, breakers),
+        refunds_or_none=_refunds(settings, clock),
+    )
+
+
+def _refunds(settings: WorkerSettings, clock: Callable[[], datetime]) -> RefundEndpoint | None:
+    if settings.refund_url is None or settings.refund_secret is None:
+        return None
+    return RefundEndpoint(url=settings.refund_url, secret=settings.refund_secret.get_secret_value(), clock=clock)
+
+
+def _xclaim(settings: WorkerSettings, breakers: Breakers) -> XClaimClient | None:
+    if not settings.claims_enabled or settings.xclaim_base_url is None:
+        return None
+    http = InsurerHttp(gate=breakers.of(partner=settings.xcover_partner_code, service="xclaim"))
+    return XClaimClient(
+        base_url=settings.xclaim_base_url,
+        partner_code=settings.xclaim_partner_code or settings.xcover_partner_code,
+        tokens=_tokens(settings, settings.xclaim_base_url, http),
+        claims_by_booking_path=settings.xclaim_claims_by_booking_path,
+        http=http,
+    )
+
+
+def _tokens(settings: WorkerSettings, base_url: str, http: InsurerHttp) -> TokenSource:
+    if settings.xclaim_token is not None:
+        return StaticToken(settings.xclaim_token.get_secret_value())
+    if settings.xclaim_api_key is None or settings.xclaim_password is None:
+        raise ClaimsSwitchedOff("neither XCLAIM_TOKEN nor XCLAIM_API_KEY with XCLAIM_PASSWORD is set")
+    return ExchangedToken(
+        base_url=base_url,
+        api_key=settings.xclaim_api_key.get_secret_value(),
+        password=settings.xclaim_password.get_secret_value(),
+        http=http,
+    )
