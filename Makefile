@@ -8,7 +8,7 @@ LINKED := $(VENV)/.linked
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test chaos flood hostile storm bench coverage lint docs migrations lock previous-release clean
+.PHONY: help demo up test chaos flood hostile storm large bench coverage lint docs migrations lock previous-release clean
 .SUFFIXES:
 
 help: ## show this list
@@ -35,6 +35,9 @@ hostile: $(LINKED) # a million hostile requests to the gateway; REQUESTS=… for
 
 storm: $(LINKED) # 100,000 verified events, repeated, reordered, early; EVENTS=… for another number
 	@$(BIN)/python -m tests.storm
+
+large: $(LINKED) # a million cancellations: every list, search, page and figure timed; CANCELLATIONS=… for another number
+	@$(BIN)/python -m tests.large
 
 bench: $(LINKED) ## how fast it is, beside others in the same run: taking webhooks, taking cancellations
 	@$(BIN)/python -m bench.webhooks

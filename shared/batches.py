@@ -5,7 +5,7 @@ What changes many rows does so in chunks, a transaction each, and repeating it g
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import case, func, insert, select, update
@@ -27,6 +27,8 @@ CHUNK = 1_000
 ABORTED_TOGETHER = 200
 """Rows that one transaction aborts: fewer, since for each there may be someone to tell."""
 CALLED_OFF = "its batch was called off"
+
+Action = Literal["pause", "resume", "call_off"]
 
 _HAS_NOT_BEGUN = (
     Cancellation.status == Status.IN_PROGRESS.value,
@@ -69,6 +71,11 @@ def open_batch(
     return batch, created
 
 
+def find_by_key(session: Session, *, caller: str, key: str) -> Batch | None:
+    """Return the batch that a caller's key stands for."""
+    return session.scalars(select(Batch).where(Batch.caller == caller, Batch.idempotency_key == key)).first()
+
+
 def find(session: Session, batch_id: UUID) -> Batch | None:
     """Return the batch as it is now."""
     return session.get(Batch, batch_id)
@@ -80,7 +87,7 @@ def add(tx: Transaction, batch_id: UUID, lines: Mapping[int, Line], *, actor: st
     if batch.status != "called_off":
         return bulk_intake.take(tx, lines, batch=batch, actor=actor)
     sent = {place: (line.key, line.sent) for place, line in lines.items()}
-    known = bulk_intake.recognise(tx.session, sent, caller=batch.caller)
+    known = bulk_intake.recognise(tx.session, sent, caller=batch.caller, partner=batch.partner)
     if known.ids.keys() | known.refused.keys() != lines.keys():
         raise Problem("batch-called-off", "The batch was called off: it takes no more cancellations.")
     return known
@@ -95,6 +102,17 @@ def counts(session: Session, batch_id: UUID) -> Counts:
         by_status={status: found.get(status, (0, 0))[0] for status in STATUSES},
         waiting=found.get(Status.IN_PROGRESS.value, (0, 0))[1],
     )
+
+
+def steer(database: Database, batch_id: UUID, action: Action, *, actor: str) -> None:
+    """Do one of the following; raise Problem `batch-called-off` where the batch is over."""
+    match action:
+        case "pause":
+            pause(database, batch_id)
+        case "resume":
+            resume(database, batch_id)
+        case "call_off":
+            call_off(database, batch_id, actor=actor)
 
 
 def pause(database: Database, batch_id: UUID) -> None:

@@ -12,16 +12,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
 from threading import Lock
 from typing import Any
 
 import structlog
 from sqlalchemy import select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from shared import clock
 from shared.breaker_models import BreakerState
-from shared.db import AWAY, Database, Transaction, insert_or_ignore, now_plus
+from shared.db import Database, Transaction, insert_or_ignore, now_plus
 from shared.insurer.errors import HeldBack
+from shared.insurer.transport import Passage
 
 OPENS_AFTER = 5
 """Unanswered requests in a row."""
@@ -38,8 +41,9 @@ _UNSYNCHRONIZED = {"synchronize_session": False}
 
 log = structlog.get_logger()
 
-_probe: ContextVar["Breaker | None"] = ContextVar("probe_of_breaker", default=None)
-"""The breaker whose probe the next request of this step is."""
+_NONE = (None, None)
+_probe: ContextVar["tuple[Breaker | None, datetime | None]"] = ContextVar("probe_of_breaker", default=_NONE)
+"""The probe that the next request of this step is, of which breaker."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,29 +69,27 @@ class Breakers:
         self._database = database
         self._lock = Lock()
         self._seen = _Seen()
+        self._read_at = float("-inf")
 
     def of(self, *, partner: str, service: str) -> "Breaker":
         """Return one of them."""
         return Breaker(self, self._database, partner=partner, service=service)
 
-    def is_any_open(self, partner: str) -> bool:
-        """Tell whether any service of a partner's insurer is known not to answer."""
-        return any(code == partner for code, _ in self.read().open)
-
     def read(self) -> _Seen:
         """Return the open ones, read again after a second; while the database is away, as they were."""
         with self._lock:
-            if _now() - self._seen.at >= READ_EVERY:
+            if _now() - self._read_at >= READ_EVERY:
+                self._read_at = _now()  # before: one that is away is asked once a second too
                 try:
                     self._seen = self._read()
-                except AWAY as error:
+                except SQLAlchemyError as error:
                     log.warning("breakers_not_read", error=type(error).__name__, next="taken to be as they were")
             return self._seen
 
     def forget(self) -> None:
         """Read again before the next request."""
         with self._lock:
-            self._seen.at = float("-inf")
+            self._read_at = float("-inf")
 
     def _read(self) -> _Seen:
         row = BreakerState
@@ -109,9 +111,10 @@ class Breakers:
 
 
 class Breaker:
-    """One service of one partner's insurer; what `InsurerHttp` asks before each request and tells after it."""
+    """One service of one partner's insurer: the gate that `InsurerHttp` sends each request through."""
 
     def __init__(self, all_of_them: Breakers, database: Database, *, partner: str, service: str) -> None:
+        self.service = service
         self._all = all_of_them
         self._database = database
         self._key = (partner, service)
@@ -131,53 +134,68 @@ class Breaker:
     @contextmanager
     def turn(self) -> Iterator[bool]:
         """Give True when the block may send: it answers, or the block's first request is its probe."""
-        if self._key not in self._all.read().open:
+        if not self.is_open():
             yield True
             return
-        if not self._has_taken_probe():
+        probe = self._taken_probe()
+        if probe is None:
             yield False
             return
-        token = _probe.set(self)
+        token = _probe.set((self, probe))
         try:
             yield True
         finally:
-            is_unsent = _probe.get() is self
+            is_unsent = _probe.get() == (self, probe)
             _probe.reset(token)
             if is_unsent:
-                self._give_probe_back()
+                self._give_back(probe)
 
-    def admit(self, attempted: str) -> bool:
-        """Let a request leave and return whether it is a probe, or raise HeldBack with how long to wait."""
-        if self._key not in self._all.read().open:
-            return False
-        if _probe.get() is self:
-            _probe.set(None)
-            return True
-        if self._has_taken_probe():
-            return True
+    @contextmanager
+    def request(self, attempted: str) -> Iterator[Passage]:
+        """Let a request leave, as a probe where the service answered nobody lately, or raise HeldBack."""
+        probe, passage = self._admitted(attempted), Passage()
+        try:
+            yield passage
+        finally:
+            if passage.is_answered:
+                self._note_answer()
+            elif passage.is_answered is False:
+                self._note_failure(passage.failure, is_probe=probe is not None)
+            elif probe is not None:
+                self._give_back(probe)
+
+    def _admitted(self, attempted: str) -> datetime | None:
+        """Return the probe that the request is, if it is one."""
+        if not self.is_open():
+            return None
+        breaker, probe = _probe.get()
+        if breaker is self:
+            _probe.set(_NONE)
+            return probe
+        probe = self._taken_probe()
         found = self._all.read().open.get(self._key)
-        if found is None:
-            return False
+        if probe is not None or found is None:
+            return probe
         spread = random.random() * min(found.lasted, LONGEST_SPREAD)  # noqa: S311 - spreads waits, hides nothing
-        raise HeldBack(attempted, retry_after=max(self.seconds_closed_off(), 1.0) + spread)
+        wait = max(self.seconds_closed_off(), 1.0) + spread
+        raise HeldBack(attempted, retry_after=wait, service=self.service)
 
-    def answered(self) -> None:
-        """Note that the service answers: whoever waits for it may go on."""
+    def _note_answer(self) -> None:
+        """Whoever waits for the service may go on."""
         self._has_answered = True
-        if self._key in self._all.read().open:
+        if self.is_open():
             self._write(self._close)
 
-    def failed(self, error: str, *, is_probe: bool) -> None:
-        """Note that a request went unanswered."""
+    def _note_failure(self, error: str, *, is_probe: bool) -> None:
         is_first, self._has_answered = self._has_answered, False
         self._write(lambda tx: self._count(tx, error, is_first=is_first, is_probe=is_probe))
 
     def _write(self, write: Any) -> None:
         """Write what was learned. It must not hide what became of the request, so a database that is away is logged."""
         try:
-            with self._database.transaction() as tx:
+            with self._database.aside() as tx:
                 write(tx)
-        except AWAY as away:
+        except SQLAlchemyError as away:
             log.warning("breaker_not_written", error=type(away).__name__, next="the next request tells again")
         self._all.forget()
 
@@ -208,22 +226,23 @@ class Breaker:
             fact = "breaker_stays_open" if is_open else "breaker_opened"
             tx.log(fact, level=level, partner=partner, service=service, error=error, next=f"probed in {pause:.0f} s")
 
-    def _has_taken_probe(self) -> bool:
-        """Take the probe if it is due; one statement decides between all workers."""
+    def _taken_probe(self) -> datetime | None:
+        """Take the probe if it is due, and return until when it is ours; one statement decides between all workers."""
         if self.seconds_closed_off() > 0:
-            return False
+            return None
         try:
-            with self._database.transaction() as tx:
-                taken = update(BreakerState).where(*self._is_ours(), BreakerState.probe_after <= now_plus(0))
-                taken = taken.values(probe_after=now_plus(PROBE_LASTS)).returning(BreakerState.partner)
-                is_taken = tx.session.scalar(taken, execution_options=_UNSYNCHRONIZED) is not None
+            with self._database.aside() as tx:
+                due = update(BreakerState).where(*self._is_ours(), BreakerState.probe_after <= now_plus(0))
+                taken = due.values(probe_after=now_plus(PROBE_LASTS)).returning(BreakerState.probe_after)
+                return tx.session.scalar(taken, execution_options=_UNSYNCHRONIZED)
         finally:
             self._all.forget()
-        return is_taken
 
-    def _give_probe_back(self) -> None:
+    def _give_back(self, probe: datetime) -> None:
+        """Let another probe at once, unless somebody does already: this one was never sent."""
+
         def free(tx: Transaction) -> None:
-            ours = update(BreakerState).where(*self._is_ours(), BreakerState.opened_at.is_not(None))
+            ours = update(BreakerState).where(*self._is_ours(), BreakerState.probe_after == probe)
             tx.session.execute(ours.values(probe_after=now_plus(0)), execution_options=_UNSYNCHRONIZED)
 
         self._write(free)

@@ -3,6 +3,7 @@
 Redis is a doorbell: a message is a task name and a row id, and losing one costs time, never work.
 """
 
+import secrets
 import ssl
 from collections.abc import Sequence
 from typing import Any
@@ -41,6 +42,10 @@ SWEEP_EVERY = 5.0
 """Seconds. With an 8 s lease, a dead worker's step is rung for within 13 s."""
 CHECK_EVERY = 60.0
 """Seconds between two looks for broken invariants."""
+KEEP_HOUSE_EVERY = 3600.0
+"""Seconds between two removals of what was kept for long enough."""
+CHECK_INSURER_EVERY = 900.0
+"""Seconds between two harmless questions to each insurer: four an hour are nothing to a rate limit."""
 
 _QUEUE_OF = {
     TaskName.LOOK_UP: BULK_QUEUE,
@@ -53,7 +58,17 @@ _QUEUE_OF = {
     TaskName.ABORT: DOOR_QUEUE,
     TaskName.SWEEP: SWEEP_QUEUE,
     TaskName.CHECK_INVARIANTS: SWEEP_QUEUE,
+    TaskName.KEEP_HOUSE: SWEEP_QUEUE,
+    TaskName.CHECK_INSURER: SWEEP_QUEUE,
 }
+
+BEAT = {
+    TaskName.SWEEP: SWEEP_EVERY,
+    TaskName.CHECK_INVARIANTS: CHECK_EVERY,
+    TaskName.KEEP_HOUSE: KEEP_HOUSE_EVERY,
+    TaskName.CHECK_INSURER: CHECK_INSURER_EVERY,
+}
+"""What beat sends, and every how many seconds."""
 
 log = structlog.get_logger()
 
@@ -80,6 +95,17 @@ def publish(app: Celery, messages: Sequence[Message], *, is_gathered: bool = Fal
     return True
 
 
+def ring(app: Celery, task: TaskName) -> bool:
+    """Send a message that is about no row; on failure log and return False."""
+    try:
+        with app.producer_pool.acquire(block=True, timeout=CONNECT_TIMEOUT) as producer:
+            _send(app, task, [], producer)
+    except Exception as error:
+        log.warning("ring_failed", task=task, error=type(error).__name__)
+        return False
+    return True
+
+
 def redis_client(settings: Settings, *, timeout: float) -> Any:
     """Return a client of the same Redis for what is no message; nothing connects until it is used."""
     verify = {} if settings.redis_tls_verify else {"ssl_cert_reqs": None}
@@ -102,16 +128,29 @@ def gathered(messages: Sequence[Message]) -> list[tuple[TaskName, *tuple[UUID, .
     return [*others, (TaskName.FAN_OUT_WEBHOOKS, *webhooks)]
 
 
+def message_id(task: TaskName, row_ids: Sequence[UUID]) -> str:
+    """Return a new id that says what it is about, as Flower and the log show it: `<row>.<task>.<random>`."""
+    about = [str(row_ids[0])] if len(row_ids) == 1 else []
+    return ".".join([*about, task.value, secrets.token_hex(4)])
+
+
 def _send(app: Celery, task: TaskName, row_ids: Sequence[UUID], producer: Any) -> None:
     app.send_task(
         task.value,
         args=[str(row_id) for row_id in row_ids],
+        task_id=message_id(task, row_ids),
         queue=queue_of(task),
         producer=producer,
         retry=True,
         # One more try heals a connection that Redis closed while it was idle; the sweeper heals the rest.
         retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0.2},
     )
+
+
+def _entry(task: TaskName, every: float) -> dict[str, Any]:
+    """Return a task's line in beat's schedule. Unread messages expire, or they would pile up while no worker runs."""
+    lasts = every * 2 if task is TaskName.SWEEP else every
+    return {"task": task.value, "schedule": every, "options": {"queue": SWEEP_QUEUE, "expires": lasts}}
 
 
 def _configuration(settings: Settings) -> dict[str, Any]:
@@ -150,19 +189,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "visibility_timeout": VISIBILITY_TIMEOUT,
         "enable_utc": True,
         "timezone": "UTC",
-        "beat_schedule": {
-            TaskName.SWEEP.value: {
-                "task": TaskName.SWEEP.value,
-                "schedule": SWEEP_EVERY,
-                # Unread sweeps are worth nothing: without this they pile up while no worker runs.
-                "options": {"queue": SWEEP_QUEUE, "expires": SWEEP_EVERY * 2},
-            },
-            TaskName.CHECK_INVARIANTS.value: {
-                "task": TaskName.CHECK_INVARIANTS.value,
-                "schedule": CHECK_EVERY,
-                "options": {"queue": SWEEP_QUEUE, "expires": CHECK_EVERY},
-            },
-        },
+        "beat_schedule": {task.value: _entry(task, every) for task, every in BEAT.items()},
     }
     if settings.redis_url.get_secret_value().startswith("rediss://"):
         # Heroku's Redis presents a certificate of its own making: REDIS_TLS_VERIFY=false accepts it.

@@ -60,41 +60,60 @@ def take(tx: Transaction, lines: Mapping[int, Line], *, batch: Batch, actor: str
     known = known_keys(tx.session, caller=batch.caller, keys=[key for key in rows if key not in new])
     for place, line in lines.items():
         if line.key in new:
-            _recognise(taken, place, (new[line.key], rows[line.key]["fingerprint"]), line.sent)
+            row = rows[line.key]
+            known_now = Known(id=new[line.key], fingerprint=row["fingerprint"], partner=row["partner"])
+            _recognise(taken, place, known_now, line.sent, partner=batch.partner)
             if firsts[line.key] == place:
                 taken.repeated.discard(place)
         else:
-            _recognise(taken, place, known[line.key], line.sent)
+            _recognise(taken, place, known[line.key], line.sent, partner=batch.partner)
     return taken
 
 
-def recognise(session: Session, sent: Mapping[int, tuple[str, Mapping[str, Any]]], *, caller: str) -> Taken:
-    """Tell which lines, `(key, body)` by place, stand for a cancellation already; the others are in no part of it."""
+def recognise(
+    session: Session, sent: Mapping[int, tuple[str, Mapping[str, Any]]], *, caller: str, partner: str
+) -> Taken:
+    """Tell which lines of a partner's batch, `(key, body)` by place, stand for a cancellation already.
+
+    The others are in no part of it.
+    """
     known = known_keys(session, caller=caller, keys=[key for key, _ in sent.values()])
     taken = Taken()
     for place, (key, body) in sent.items():
         if key in known:
-            _recognise(taken, place, known[key], body)
+            _recognise(taken, place, known[key], body, partner=partner)
     return taken
 
 
-def known_keys(session: Session, *, caller: str, keys: Sequence[str]) -> dict[str, tuple[UUID, str]]:
-    """Return the id and the fingerprint that each of a caller's keys stands for, if any."""
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a key stands for."""
+
+    id: UUID
+    fingerprint: str
+    partner: str
+
+
+def known_keys(session: Session, *, caller: str, keys: Sequence[str]) -> dict[str, Known]:
+    """Return what each of a caller's keys stands for, if anything."""
     if not keys:
         return {}
-    columns = (Cancellation.idempotency_key, Cancellation.id, Cancellation.fingerprint)
+    columns = (Cancellation.idempotency_key, Cancellation.id, Cancellation.fingerprint, Cancellation.partner)
     found = select(*columns).where(Cancellation.caller == caller, Cancellation.idempotency_key.in_(keys))
-    return {key: (row_id, digest) for key, row_id, digest in session.execute(found)}
+    return {
+        key: Known(id=row_id, fingerprint=digest, partner=partner)
+        for key, row_id, digest, partner in session.execute(found)
+    }
 
 
-def _recognise(taken: Taken, place: int, known: tuple[UUID, str], sent: Mapping[str, Any]) -> None:
-    row_id, digest = known
-    if digest == fingerprint(sent):
-        taken.ids[place] = row_id
+def _recognise(taken: Taken, place: int, known: Known, sent: Mapping[str, Any], *, partner: str) -> None:
+    """A line names no partner of its own: the same line in another partner's batch is another request."""
+    if known.fingerprint == fingerprint(sent) and known.partner == partner:
+        taken.ids[place] = known.id
         taken.repeated.add(place)
     else:
-        detail = "This key stands for a request with another body; use a new key for a new request."
-        taken.refused[place] = Problem("idempotency-key-reused", detail, id=str(row_id))
+        detail = "This key stands for a request with another body, or of another partner; use a new key for a new one."
+        taken.refused[place] = Problem("idempotency-key-reused", detail, id=str(known.id))
 
 
 def _row(line: Line, *, batch: Batch) -> dict[str, Any]:

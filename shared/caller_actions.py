@@ -90,11 +90,9 @@ def abort(tx: Transaction, cancellation_id: UUID, *, actor: str) -> None:
     row = _locked(tx, cancellation_id)
     if row.status == Status.ABORTED:
         return
-    if row.status in {Status.COMPLETED, Status.REJECTED, Status.CLOSED}:
-        raise Problem("already-ended", f"The cancellation is {row.status}; there is nothing to abort.")
-    if row.irreversible_at is not None:
-        detail = f"The cancellation is {row.status} and past its point of no return: money or policies may have moved."
-        raise Problem("point-of-no-return", detail, since=row.irreversible_at.isoformat())
+    refusal = why_not_aborted(row)
+    if refusal is not None:
+        raise refusal
     change = Change(event="aborted", actor=actor, reason="taken back by the caller", status=Status.ABORTED)
     advance(tx, row, change, takes_over=True)
     reservations.release_all(tx, row.id)
@@ -106,10 +104,10 @@ def retry(tx: Transaction, cancellation_id: UUID, *, actor: str, note: str | Non
     Never a new round, never a new key: the step finds its call where it left it.
     """
     row = _locked(tx, cancellation_id)
-    is_parked = row.status == Status.NEEDS_REVIEW and row.next_step is not None
-    is_waiting = row.status == Status.IN_PROGRESS and row.lease_until is None
-    if not is_parked and not is_waiting:
-        raise Problem("nothing-to-retry", _why_not_retried(row))
+    refusal = why_not_retried(row)
+    if refusal is not None:
+        raise refusal
+    is_parked = row.status == Status.NEEDS_REVIEW
     reason = "taken up again by an operator" if is_parked else "its wait was skipped by an operator"
     reason = f"{reason}: {note}" if note else reason
     values = {"tries": 0, "abandoned": 0}
@@ -117,7 +115,24 @@ def retry(tx: Transaction, cancellation_id: UUID, *, actor: str, note: str | Non
     advance(tx, row, change, takes_over=True)
 
 
-def _why_not_retried(row: Cancellation) -> str:
+def why_not_aborted(row: Cancellation) -> Problem | None:
+    """Return what keeps it from being aborted; None where it may be, or is already."""
+    if row.status in {Status.COMPLETED, Status.REJECTED, Status.CLOSED}:
+        return Problem("already-ended", f"The cancellation is {row.status}; there is nothing to abort.")
+    if row.irreversible_at is not None and row.status != Status.ABORTED:
+        detail = f"The cancellation is {row.status} and past its point of no return: money or policies may have moved."
+        return Problem("point-of-no-return", detail, since=row.irreversible_at.isoformat())
+    return None
+
+
+def why_not_retried(row: Cancellation) -> Problem | None:
+    """Return what keeps it from being taken up again or hurried; None where it may be."""
+    is_parked = row.status == Status.NEEDS_REVIEW and row.next_step is not None
+    is_waiting = row.status == Status.IN_PROGRESS and row.lease_until is None
+    return None if is_parked or is_waiting else Problem("nothing-to-retry", _nothing_to_retry(row))
+
+
+def _nothing_to_retry(row: Cancellation) -> str:
     match row.status:
         case Status.IN_PROGRESS:
             return "The cancellation is in_progress and being worked on right now."

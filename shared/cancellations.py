@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import case, or_, select, update
 from sqlalchemy.orm import Session
 
-from shared import reservations
+from shared import pauses, reservations
 from shared.db import Transaction, now_plus
 from shared.lifecycle import UNFINISHED, Status, Step, next_step
 from shared.models import Cancellation
@@ -44,6 +44,7 @@ def begin_step(tx: Transaction, cancellation_id: UUID, step: Step) -> Cancellati
             Cancellation.status.in_(UNFINISHED),
             Cancellation.next_attempt_at <= now_plus(0),
             or_(Cancellation.lease_until.is_(None), Cancellation.lease_until < now_plus(0)),
+            pauses.not_paused(),
         )
         .values(
             lease=Cancellation.lease + 1,

@@ -44,17 +44,22 @@ def start_anew(row: Claim) -> None:
     row.next_poll_at = now_plus(_some_wait(0))
 
 
-def ring(tx: Transaction, *, at_most: int) -> Sequence[UUID]:
-    """Mark claims that are due as rung for and return them, those first that have been due for longest.
+def ring(tx: Transaction, *, at_most: int, partners: Sequence[str]) -> Sequence[UUID]:
+    """Mark claims of these partners that are due as rung for and return them, those due for longest first.
 
     A claim without a time gets its first wait: an operator has just named it, or a release before 0002 opened it.
     """
-    if at_most <= 0:
+    if at_most <= 0 or not partners:
         return []
     _give_first_waits(tx, at_most)
     due = (
         select(Claim.id)
-        .where(*_can_be_asked_about(), Claim.next_poll_at <= now_plus(0), ~_is_asked_by_its_step())
+        .where(
+            *_can_be_asked_about(),
+            Claim.partner.in_(partners),
+            Claim.next_poll_at <= now_plus(0),
+            ~_is_asked_by_its_step(),
+        )
         .order_by(Claim.next_poll_at)
         .limit(at_most)
         .with_for_update(skip_locked=True, of=Claim)

@@ -131,16 +131,17 @@ def of_cancellation(session: Session, cancellation_id: UUID) -> Claim | None:
 
 
 def find_for_event(
-    session: Session, *, partners: Sequence[str], token: str | None, event: xclaim.ClaimEvent
+    session: Session, *, partners: Sequence[str], token: str | None, event: xclaim.ClaimEvent, key_id: str | None
 ) -> Claim | None:
     """Return the claim of one of these partners that an event is about: by its own URL's token, else by id, by
-    reference, by booking.
+    reference, by booking. On its own URL the key counts too that it was opened with, whoever has that now.
 
     A booking decides only when it has exactly one claim, and one that the event does not contradict.
     """
     ours = select(Claim).where(Claim.partner.in_(partners))
     if token is not None:
-        return session.scalars(ours.where(Claim.webhook_token == token)).first()
+        is_ours = or_(Claim.partner.in_(partners), Claim.webhook_key_id == key_id)
+        return session.scalars(select(Claim).where(Claim.webhook_token == token, is_ours)).first()
     for column, value in ((Claim.claim_id, event.claim_id), (Claim.reference, event.reference)):
         if value and (found := session.scalars(ours.where(column == value)).first()):
             return found

@@ -8,31 +8,31 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar
+from typing import Annotated, Literal, NoReturn, TypeVar
 
-from pydantic import AliasChoices, Field, PrivateAttr, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared import callback_settings, partner_settings
 from shared.callback_settings import CallbackSecrets, CallbackUrls
 from shared.lifecycle import ClaimWhen
 from shared.milestones import DEFAULT_MAPPING
-from shared.setting_problems import problems_of
+from shared.partners import SeveralPartners
+from shared.setting_problems import needed_for_claims, problems_of
 from shared.setting_values import (
     ApiToken,
     Duration,
     HttpUrl,
     PartnerCode,
-    Secrets,
     WebhookKeys,
     api_token,
     is_address,
     is_signing_secret,
 )
-from shared.xclaim.signature import key_id
 
 EX_CONFIG = 78  # sysexits.h: configuration error
 MAX_PORT = 65_535
+SHORTEST_KEEPING = timedelta(days=30)
 MAX_PROXY_HOPS = 10
 MAX_WEB_PROCESSES = 64  # each holds a pool of database connections
 
@@ -46,7 +46,8 @@ class Settings(BaseSettings):
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     redis_tls_verify: bool = True
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["json", "text"] = "json"
+    log_format: Literal["json", "text"] | None = None
+    """None: text where standard error is a terminal, else JSON."""
 
     @field_validator("database_url")
     @classmethod
@@ -75,10 +76,9 @@ class Settings(BaseSettings):
         return []
 
 
-class AcceptingSettings(Settings):
-    """What a process that accepts cancellations reads: the web door and the Celery door."""
+class AcceptingSettings(Settings, SeveralPartners):
+    """What a process that accepts cancellations, and tells what they wait for, reads: the web and the Celery door."""
 
-    xcover_partner_code: PartnerCode
     claims_enabled: bool = True
     xclaim_claim_type_id: str | None = None
     refund_mode: Literal["wait", "call", "skip"] = "wait"
@@ -88,46 +88,12 @@ class AcceptingSettings(Settings):
     callback_urls: CallbackUrls = {}
     callback_secrets: CallbackSecrets = {}
     callbacks_allow_loopback: bool = False
-    xclaim_webhook_keys: Secrets = []
-    partners_file: str | None = None
-    _others: dict[str, Self] = PrivateAttr(default_factory=dict)
-    _callers: dict[str, frozenset[str]] = PrivateAttr(default_factory=dict)
-
-    def partners(self) -> list[Self]:
-        """Return the settings of each partner, the plain variables' first."""
-        return [self, *self._others.values()]
-
-    @property
-    def partner_codes(self) -> list[str]:
-        """Return the code of each partner."""
-        return [self.xcover_partner_code, *self._others]
-
-    def signing_with(self, webhook_key_id: str | None) -> list[str]:
-        """Return the partners whose claims' webhooks a key signs; all of them for a key that is configured no more."""
-        own = [
-            partner.xcover_partner_code
-            for partner in self.partners()
-            if webhook_key_id in {key_id(key.get_secret_value()) for key in partner.xclaim_webhook_keys}
-        ]
-        return own or self.partner_codes
-
-    def of_partner(self, code: str) -> Self | None:
-        """Return the settings as they are for one partner; None for one that is not configured."""
-        return self if code == self.xcover_partner_code else self._others.get(code)
-
-    def may_name(self, caller: str | None, code: str) -> bool:
-        """Tell whether a caller may ask for something of this partner's."""
-        return code not in self._callers or caller in self._callers[code]
-
-    def add_partner(self, code: str, values: Mapping[str, Any], *, callers: frozenset[str] | None) -> None:
-        """Add a partner that differs in these values, and that only `callers` may name; raise ValidationError."""
-        fields = type(self).model_fields
-        alike = {name: getattr(self, name) for name, field in fields.items() if field.validation_alias is None}
-        differs = {name: value for name, value in values.items() if name in fields}
-        other: Any = type(self)(**{**alike, **differs, "xcover_partner_code": code, "partners_file": None})
-        self._others[code] = other
-        if callers is not None:
-            self._callers[code] = callers
+    xcover_rate_limit: float = Field(default=20.0, gt=0, le=1_000_000)
+    """Requests a second, all workers together."""
+    refund_max_wait: Duration = timedelta(days=14)
+    premium_refund_max_wait: Duration = timedelta(days=60)
+    read_back_after: Duration = timedelta(minutes=10)
+    """How long after a request may have left the insurer is believed when it shows nothing done."""
 
     @field_validator("claim_milestones")
     @classmethod
@@ -156,6 +122,8 @@ class WebSettings(AcceptingSettings):
     caller_rate_limit: int = Field(default=1_000, ge=0, le=1_000_000)
     """Requests a second of each caller, all web processes together; 0: as many as it likes."""
     proxy_hops: int = Field(default=0, ge=0, le=MAX_PROXY_HOPS)
+    flower_url: HttpUrl | None = None
+    """Where operators find Flower; the console links to it."""
     port: int = Field(default=8000, ge=1, le=MAX_PORT)
     web_concurrency: int = Field(default=2, ge=1, le=MAX_WEB_PROCESSES)
 
@@ -169,14 +137,14 @@ class WebSettings(AcceptingSettings):
             raise ValueError("names no caller: unset never means open")
         if len({token.token.get_secret_value() for token in tokens}) < len(tokens):
             raise ValueError("gives one token twice: who sends it could not be told")
-        if len({token.name for token in tokens}) < len({(token.name, token.is_operator) for token in tokens}):
-            raise ValueError("gives one name with and without operator: all tokens of a name are one caller")
+        if len({token.name for token in tokens}) < len({(token.name, token.role) for token in tokens}):
+            raise ValueError("gives one name in two roles: all tokens of a name are one caller")
         return tokens
 
     @classmethod
     def broken_rules(cls, given: Mapping[str, str]) -> list[str]:
         """Claims need a key to verify their webhooks with."""
-        return [*super().broken_rules(given), *_needed_for_claims(given, ["XCLAIM_WEBHOOK_KEYS"])]
+        return [*super().broken_rules(given), *needed_for_claims(given, ["XCLAIM_WEBHOOK_KEYS"])]
 
 
 class WorkerSettings(AcceptingSettings):
@@ -187,8 +155,6 @@ class WorkerSettings(AcceptingSettings):
     xcover_api_secret: SecretStr
     xcover_signature_algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha512"
     xcover_signed_headers: Literal["date", "(request-target) date"] = "date"
-    xcover_rate_limit: float = Field(default=20.0, gt=0, le=1_000_000)
-    """Requests a second, all workers together."""
     xclaim_base_url: HttpUrl | None = None
     xclaim_partner_code: PartnerCode | None = None
     xclaim_claims_by_booking_path: str | None = None
@@ -198,14 +164,21 @@ class WorkerSettings(AcceptingSettings):
     xclaim_eligibility_check: bool = True
     public_url: HttpUrl | None = None
     refund_secret: SecretStr | None = None
-    refund_max_wait: Duration = timedelta(days=14)
-    premium_refund_max_wait: Duration = timedelta(days=60)
     preview_renew_before: Duration = timedelta(hours=1)
     confirm_margin: Duration = timedelta(seconds=60)
-    read_back_after: Duration = timedelta(minutes=10)
-    """How long after a request may have left the insurer is believed when it shows nothing done."""
+    keep_bodies: Duration | None = timedelta(days=180)
+    """Personal data of what has ended, and webhooks' bodies; 0 is for ever, here and below."""
+    keep_webhooks: Duration | None = timedelta(days=365)
+    keep_cancellations: Duration | None = None
     celery_callers: Annotated[list[str], NoDecode] = Field(default=[], validation_alias=AliasChoices("API_TOKENS"))
     """Names a producer may give as `caller`; the tokens themselves stay with the gateway."""
+
+    @field_validator("keep_bodies", "keep_webhooks", "keep_cancellations")
+    @classmethod
+    def _long_enough(cls, value: timedelta | None) -> timedelta | None:
+        if value is not None and timedelta(0) < value < SHORTEST_KEEPING:
+            raise ValueError(f"must be 0 (for ever) or at least {SHORTEST_KEEPING.days}d: claims take weeks")
+        return value or None
 
     @field_validator("refund_secret")
     @classmethod
@@ -229,7 +202,7 @@ class WorkerSettings(AcceptingSettings):
         needed = ["XCLAIM_BASE_URL", "XCLAIM_WEBHOOK_KEYS", "PUBLIC_URL"]
         if not given.get("XCLAIM_TOKEN") and not (given.get("XCLAIM_API_KEY") and given.get("XCLAIM_PASSWORD")):
             needed.append("XCLAIM_TOKEN (or XCLAIM_API_KEY with XCLAIM_PASSWORD)")
-        problems = [*super().broken_rules(given), *_needed_for_claims(given, needed)]
+        problems = [*super().broken_rules(given), *needed_for_claims(given, needed)]
         if given.get("REFUND_URL") and not given.get("REFUND_SECRET"):
             problems.append("REFUND_SECRET: required while REFUND_URL is set")
         return problems
@@ -262,8 +235,7 @@ def load(kind: type[AnySettings]) -> AnySettings:
         _exit_with(problems_of(error) + problems)
     if isinstance(settings, AcceptingSettings) and settings.partners_file is not None:
         problems += partner_settings.add_all(settings, settings.partners_file, os.environ)
-    if problems:
-        _exit_with(problems)
+    stop_if_wrong(problems)
     url = settings.database_url.get_secret_value()
     if url.startswith("sqlite:///"):
         _make_folder(Path(url.removeprefix("sqlite:///")).parent)
@@ -278,10 +250,10 @@ def _make_folder(folder: Path) -> None:
         raise SystemExit(1) from error
 
 
-def _needed_for_claims(given: Mapping[str, str], names: Sequence[str]) -> list[str]:
-    if given.get("CLAIMS_ENABLED", "true").lower() in {"false", "0", "no", "off", "f", "n"}:
-        return []
-    return [f"{name}: required while CLAIMS_ENABLED is true" for name in names if not given.get(name, "").strip(" ,")]
+def stop_if_wrong(problems: Sequence[str]) -> None:
+    """Print problems of settings, if any, and exit 78."""
+    if problems:
+        _exit_with(problems)
 
 
 def _exit_with(problems: Sequence[str]) -> NoReturn:

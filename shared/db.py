@@ -129,8 +129,19 @@ class Database:
         self._publish = publish
 
     @contextmanager
+    def aside(self) -> Iterator[Transaction]:
+        """Write what is no part of a step's own story, like what was learned of an insurer's service."""
+        with self._begun() as tx:
+            yield tx
+
+    @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Write: commit on a clean exit, roll back on any exception, publish after the commit."""
+        with self._begun() as tx:
+            yield tx
+
+    @contextmanager
+    def _begun(self) -> Iterator[Transaction]:
         with self._sessions() as session:
             tx = Transaction(session)
             with session.begin():

@@ -21,7 +21,7 @@ CHECK_ENDED = "check.ended"
 """When the invariants were last checked to the end, in whole seconds since 1970."""
 
 _AWAY = (OperationalError, RedisError, OSError)
-_PREFIX = "cfar."
+PREFIX = "cfar."
 
 log = structlog.get_logger()
 
@@ -29,9 +29,9 @@ log = structlog.get_logger()
 def remember(app: Celery, facts: Mapping[str, str]) -> None:
     """Keep these facts if Redis takes them."""
     try:
-        with _redis(app) as client:
+        with connected(app) as client:
             for name, value in facts.items():
-                client.set(_PREFIX + name, value, ex=KEPT_FOR)
+                client.set(PREFIX + name, value, ex=KEPT_FOR)
     except _AWAY as error:
         log.warning("facts_not_kept", names=sorted(facts), error=type(error).__name__)
 
@@ -39,8 +39,8 @@ def remember(app: Celery, facts: Mapping[str, str]) -> None:
 def recall(app: Celery, *names: str) -> dict[str, str]:
     """Return what is still known of these facts; nothing when Redis does not say."""
     try:
-        with _redis(app) as client:
-            found = client.mget([_PREFIX + name for name in names])
+        with connected(app) as client:
+            found = client.mget([PREFIX + name for name in names])
     except _AWAY as error:
         log.warning("facts_not_recalled", names=list(names), error=type(error).__name__)
         return {}
@@ -48,7 +48,8 @@ def recall(app: Celery, *names: str) -> dict[str, str]:
 
 
 @contextmanager
-def _redis(app: Celery) -> Iterator[Any]:
+def connected(app: Celery) -> Iterator[Any]:
+    """Give a client of the broker's Redis; raises what kombu and redis raise when it is away."""
     with app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
         yield connection.default_channel.client

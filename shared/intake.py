@@ -14,6 +14,7 @@ from shared.lifecycle import DRY_RUN, TASK_OF, Journey, Status, Step, steps_of
 from shared.models import Cancellation, Transition
 from shared.problems import Problem
 from shared.redaction import clean_text
+from shared.trace_context import current, fresh
 from shared.transitions import MESSAGE_PATIENCE
 
 
@@ -30,19 +31,23 @@ def accept(
     `sent` is the body before defaults. Raises Problem `idempotency-key-reused` when the key came with another body.
     """
     values = new_row(request, sent=sent, caller=caller, key=key) | due_now(patience=MESSAGE_PATIENCE)
+    values["traceparent"] = current() or values["traceparent"]  # one asked for alone belongs to its request's trace
     if not insert_or_ignore(tx.session, Cancellation, values, conflict=("caller", "idempotency_key")):
-        return replay(tx.session, sent=sent, caller=caller, key=key), False
+        return replay(tx.session, sent=sent, caller=caller, key=key, partner=request.partner), False
     tx.session.add(Transition(**acceptance(values["id"], actor=f"caller:{caller}")))
     tx.enqueue(TASK_OF[Step.LOOK_UP], values["id"])
     return values["id"], True
 
 
-def replay(session: Session, *, sent: Mapping[str, Any], caller: str, key: str) -> UUID:
-    """Return the id the key stands for, if the body is the same as then."""
+def replay(session: Session, *, sent: Mapping[str, Any], caller: str, key: str, partner: str | None = None) -> UUID:
+    """Return the id the key stands for, if the body is the same as then, and the partner, which a line of a batch
+    does not name itself.
+    """
     existing = find_by_key(session, caller=caller, key=key)
     if existing is None:
         raise LookupError(f"caller {caller!r} holds no cancellation under this key although inserting one conflicted")
-    if existing.fingerprint != fingerprint(sent):
+    is_anothers = existing.batch_id is not None and partner not in {None, existing.partner}
+    if existing.fingerprint != fingerprint(sent) or is_anothers:
         detail = "This key stands for a request with another body; use a new key for a new request."
         raise Problem("idempotency-key-reused", detail, id=str(existing.id))
     return existing.id
@@ -135,6 +140,7 @@ def _shell(*, sent: Mapping[str, Any], caller: str, partner: str, key: str) -> d
         "tries": 0,
         "abandoned": 0,
         "rings": 0,
+        "traceparent": fresh(),
     }
 
 

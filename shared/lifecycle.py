@@ -80,6 +80,8 @@ class TaskName(StrEnum):
     ABORT = "cancellations.abort"
     SWEEP = "sweep.ring"
     CHECK_INVARIANTS = "sweep.check"
+    KEEP_HOUSE = "sweep.keep_house"
+    CHECK_INSURER = "insurer.check"
     PROBE = "worker.probe"
 
 

@@ -14,12 +14,11 @@ from shared.config import Settings
 
 def configure(settings: Settings) -> None:
     """Send every log line, ours and the libraries', to standard error as JSON or readable text."""
+    is_json = not sys.stderr.isatty() if settings.log_format is None else settings.log_format == "json"
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
-    made_visible = [] if settings.log_format == "json" else [_made_visible]  # JSON escapes by itself
+    made_visible = [] if is_json else [_made_visible]  # JSON escapes by itself
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

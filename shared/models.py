@@ -32,6 +32,10 @@ STATUSES = (
 STEPS = ("look_up", "preview", "refund", "confirm", "claim", "cancel", "await_premium_refund")
 IN_BATCH = text("batch_id IS NOT NULL")
 AWAITS_TURN = text("turn_class IS NOT NULL")
+WITH_PROBLEM = text("problem IS NOT NULL")
+COUNTED = text("event <> 'step_done' OR to_status = 'completed'")
+UNSETTLED = text("outcome IN ('sent', 'unknown')")
+ENDED_WITH_DATA = text("erased_at IS NULL AND next_attempt_at IS NULL")
 CALL_OUTCOMES = ("sent", "not_sent", "unknown", "refused", "not_done", "done")
 
 
@@ -108,7 +112,14 @@ class Cancellation(Base):
     callback_url: Mapped[str | None] = mapped_column(String(2048))
     """Where its caller is told of each change; frozen at acceptance."""
 
+    traceparent: Mapped[str | None] = mapped_column(String(64))
+    """The trace that its request belongs to (W3C Trace Context): one for all its steps, whoever runs them."""
+
     problem: Mapped[dict[str, Any] | None]
+    erased_at: Mapped[datetime | None]
+    """When its personal data was removed."""
+    erasure_asked_at: Mapped[datetime | None]
+    """Since when it is to be removed, once it has ended."""
     created_at: Mapped[datetime] = mapped_column(default=now_plus(0))
     updated_at: Mapped[datetime] = mapped_column(default=now_plus(0))
     completed_at: Mapped[datetime | None]
@@ -127,6 +138,9 @@ class Cancellation(Base):
         Index(None, "booking_id", "id"),
         Index(None, "caller", "id"),
         Index("ix_cancellations_batch", "batch_id", "id", postgresql_where=IN_BATCH, sqlite_where=IN_BATCH),
+        Index("ix_cancellations_not_erased", "updated_at", postgresql_where=ENDED_WITH_DATA,
+              sqlite_where=ENDED_WITH_DATA),
+        Index("ix_cancellations_with_problem", "id", postgresql_where=WITH_PROBLEM, sqlite_where=WITH_PROBLEM),
         Index("ix_cancellations_turns", "partner", "turn_class", "turn", postgresql_where=AWAITS_TURN,
               sqlite_where=AWAITS_TURN),
     )  # fmt: skip
@@ -146,6 +160,7 @@ class Reservation(Base):
     released_at: Mapped[datetime | None]
 
     __table_args__ = (
+        Index(None, "quote_id"),
         Index("uq_reservations_held", "partner", "booking_id", "quote_id", unique=True,
               postgresql_where=text("released_at IS NULL"), sqlite_where=text("released_at IS NULL")),
     )  # fmt: skip
@@ -179,6 +194,7 @@ class Call(Base):
 
     __table_args__ = (
         UniqueConstraint("cancellation_id", "step", "round"),
+        Index("ix_calls_unsettled", "last_sent_at", postgresql_where=UNSETTLED, sqlite_where=UNSETTLED),
         CheckConstraint(one_of("outcome", CALL_OUTCOMES), name="outcome"),
         CheckConstraint(one_of("step", STEPS), name="step"),
     )
@@ -242,4 +258,8 @@ class Transition(Base):
     reason: Mapped[str] = mapped_column(Text)
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
-    __table_args__ = (Index(None, "cancellation_id", "at"),)
+    __table_args__ = (
+        Index(None, "cancellation_id", "at"),
+        Index("ix_transitions_counted", "at", postgresql_include=["event", "to_status"], postgresql_where=COUNTED,
+              sqlite_where=COUNTED),
+    )  # fmt: skip

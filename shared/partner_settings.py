@@ -77,7 +77,12 @@ def _tables(path: str) -> dict[str, dict[str, Any]]:
 def _add(settings: AcceptingSettings, code: str, table: Mapping[str, Any], plain: Mapping[str, str]) -> list[str]:
     """Add one partner, and return what is wrong with its table."""
     if code == settings.xcover_partner_code:
-        return ["XCOVER_PARTNER_CODE and its variables are this partner's settings already"]
+        settings.limit_callers(code, _callers(table))
+        return (
+            [] if table.keys() <= {CALLERS} else ["its settings are the plain variables; only callers may stand here"]
+        )
+    if code.casefold() in {known.casefold() for known in settings.partner_codes}:
+        return ["another partner's code differs from this one in nothing but capital letters"]
     fields = type(settings).model_fields
     problems = [
         f"{name}: not a setting of a partner" for name in sorted(table.keys() - OWN - LIKE_THE_OTHERS - {CALLERS})
@@ -87,14 +92,18 @@ def _add(settings: AcceptingSettings, code: str, table: Mapping[str, Any], plain
     problems += settings.broken_rules(_as_variables(code, table, plain))
     defaults = {name: field.default for name, field in fields.items() if name in OWN and not field.is_required()}
     own = {name: _as_text(value) if isinstance(value, list) else value for name, value in table.items()}
-    callers = own.pop(CALLERS, None)
-    if callers is not None:
-        callers = frozenset(name.strip() for name in str(callers).split(","))
+    own.pop(CALLERS, None)
+    problems += [f"{name}: must not be empty" for name, value in own.items() if value == ""]  # env_ignore_empty's part
     try:
-        settings.add_partner(code, {**defaults, **own}, callers=callers)
+        settings.add_partner(code, {**defaults, **own}, callers=_callers(table))
     except ValidationError as error:
         problems += problems_of(error)
     return problems
+
+
+def _callers(table: Mapping[str, Any]) -> frozenset[str] | None:
+    callers = table.get(CALLERS)
+    return None if callers is None else frozenset(name.strip() for name in _as_text(callers).split(","))
 
 
 def _as_variables(code: str, table: Mapping[str, Any], plain: Mapping[str, str]) -> dict[str, str]:

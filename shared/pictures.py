@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from shared.invariants import INVARIANTS
 from shared.lifecycle import ALLOWED, STEPS, STEPS_CLAIM_FIRST, UNFINISHED, Journey, Status, Step
 from shared.problem_advice import refusal_table, state_problem_table
+from shared.review_advice import rejection_table, review_table
 
 ACCEPTED: dict[Status, str] = {
     Status.IN_PROGRESS: "accepted",
@@ -143,6 +144,8 @@ _DRAWN: dict[str, Callable[[], str]] = {
     "invariants": invariant_table,
     "journeys": journey_table,
     "refusals": refusal_table,
+    "rejections": rejection_table,
+    "reviews": review_table,
     "state-problems": state_problem_table,
     "states": _fenced_state_diagram,
 }

@@ -28,6 +28,7 @@ ADVICE: dict[str, str] = {
     "nothing-to-retry": "`detail` says what it waits for. Report, resolve or close it instead",
     "nothing-to-resolve": "`detail` says why. `GET` shows where it stands",
     "batch-called-off": "Open another batch under a new key",
+    "more-than-shown": "Look at the forecast again (`dry_run`), and send the number that it names as `at_most`",
     "evidence-missing": "`detail` names the members of `evidence` that this step needs",
     "too-many-requests": "Wait as long as `Retry-After` says, then send the same again, with the same key",
     "internal-error": "Send the same again, with the same key: that is safe. If it stays, tell whoever runs this",

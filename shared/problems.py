@@ -37,6 +37,7 @@ _TABLE: dict[str, tuple[int, str]] = {
     "nothing-to-retry": (409, "There is nothing to retry or hurry"),
     "nothing-to-resolve": (409, "There is nothing to resolve in this way"),
     "batch-called-off": (409, "The batch was called off"),
+    "more-than-shown": (409, "More cancellations would be touched than were shown"),
     "evidence-missing": (422, "What was given does not show that the step did happen"),
     # why a cancellation was rejected
     "booking-not-found": (422, "XCover does not know the booking"),

@@ -34,8 +34,9 @@ def resolve(tx: Transaction, cancellation_id: UUID, ruling: Ruling) -> None:
     if ruling.resolution is Resolution.CLOSE:
         _close(tx, row, ruling)
         return
-    if row.status != Status.NEEDS_REVIEW:
-        _refuse(f"The cancellation is {row.status}; only one that needs review can be resolved so.")
+    refusal = why_not(row, ruling.resolution)
+    if refusal is not None:
+        raise refusal
     match ruling.resolution:
         case Resolution.DONE:
             _done(tx, row, ruling)
@@ -45,15 +46,39 @@ def resolve(tx: Transaction, cancellation_id: UUID, ruling: Ruling) -> None:
             _amend(tx, row, ruling)
 
 
+def why_not(row: Cancellation, resolution: Resolution) -> Problem | None:
+    """Return why its status does not allow a resolution; None where it does. Freeing policies is not asked about."""
+    if resolution is not Resolution.CLOSE:
+        said = _why_not_settled(row, resolution)
+        return None if said is None else Problem("nothing-to-resolve", said)
+    if row.status in CLOSABLE:
+        return None
+    if row.status == Status.IN_PROGRESS:
+        wrong = "The cancellation is in progress: abort it, or wait until it has ended or needs review."
+        return Problem("nothing-to-resolve", wrong)
+    return Problem("nothing-to-resolve", f"The cancellation is {row.status}; there is nothing to close.")
+
+
+def _why_not_settled(row: Cancellation, resolution: Resolution) -> str | None:
+    if row.status != Status.NEEDS_REVIEW:
+        return f"The cancellation is {row.status}; only one that needs review can be resolved so."
+    if resolution is Resolution.DONE and row.next_step in {Step.LOOK_UP, Step.PREVIEW}:
+        return f"{row.next_step} only asks the insurer: retry it; a preview is asked for anew by not_done."
+    if resolution is Resolution.NOT_DONE and row.next_step is None:
+        return "The cancellation waits for no step: close it, or resolve with done if every step is."
+    if resolution is Resolution.NOT_DONE and row.next_step == Step.LOOK_UP:
+        return f"{row.next_step} leaves nothing behind: retry it."
+    return None
+
+
 def _close(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
     if row.status in {Status.COMPLETED, Status.CLOSED} and ruling.frees_policies:
         note(tx, row, "policies_freed", actor=ruling.actor, reason=ruling.note, details=_details(row, ruling))
         reservations.release_all(tx, row.id)
         return
-    if row.status not in CLOSABLE:
-        if row.status == Status.IN_PROGRESS:
-            _refuse("The cancellation is in progress: abort it, or wait until it has ended or needs review.")
-        _refuse(f"The cancellation is {row.status}; there is nothing to close.")
+    refusal = why_not(row, ruling.resolution)
+    if refusal is not None:
+        raise refusal
     _write(tx, row, ruling, status=Status.CLOSED)
     if row.irreversible_at is None or ruling.frees_policies:
         reservations.release_all(tx, row.id)
@@ -68,10 +93,6 @@ def _done(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
         _write(tx, row, ruling, status=Status.COMPLETED, values={**told, "completed_at": now_plus(0)})
         return
     _DONE[Step(row.next_step)](tx, row, ruling)
-
-
-def _done_question(_tx: Transaction, row: Cancellation, _ruling: Ruling) -> NoReturn:
-    _refuse(f"{row.next_step} only asks the insurer: retry it; a preview is asked for anew by not_done.")
 
 
 def _done_refund(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
@@ -153,10 +174,6 @@ def _not_done(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
             _must_have_called(tx, row, Step(step))
             _settle_not_done(tx, row, Step(step))
             _go_on(tx, row, ruling)
-        case None:
-            _refuse("The cancellation waits for no step: close it, or resolve with done if every step is.")
-        case _:
-            _refuse(f"{row.next_step} leaves nothing behind: retry it.")
 
 
 def _amend(tx: Transaction, row: Cancellation, ruling: Ruling) -> None:
@@ -247,8 +264,6 @@ def _refuse(detail: str) -> NoReturn:
 
 
 _DONE: dict[Step, Callable[[Transaction, Cancellation, Ruling], None]] = {
-    Step.LOOK_UP: _done_question,
-    Step.PREVIEW: _done_question,
     Step.REFUND: _done_refund,
     Step.CONFIRM: _done_confirm,
     Step.CANCEL: _done_cancel,

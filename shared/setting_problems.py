@@ -1,5 +1,6 @@
 """What is wrong with settings, in words: each names its variable and never shows its value."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -26,3 +27,10 @@ _BY_KIND = {
 }
 _BY_NAME = {"CLAIM_MILESTONES": 'must be JSON of the form {"claim_paid": ["Settled"]}'}
 """Where the parser's own words would leave a reader guessing."""
+
+
+def needed_for_claims(given: Mapping[str, str], names: Sequence[str]) -> list[str]:
+    """Return what is missing of these variables while claims are enabled."""
+    if given.get("CLAIMS_ENABLED", "true").lower() in {"false", "0", "no", "off", "f", "n"}:
+        return []
+    return [f"{name}: required while CLAIMS_ENABLED is true" for name in names if not given.get(name, "").strip(" ,")]

@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Set
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
@@ -88,21 +88,28 @@ HttpUrl = Annotated[str, BeforeValidator(_http_url)]
 PartnerCode = Annotated[str, AfterValidator(_partner_code)]
 
 
+Role = Literal["caller", "operator", "viewer"]
+_ROLES: dict[str, Role] = {"": "caller", "operator": "operator", "viewer": "viewer"}
+
+
 @dataclass(frozen=True)
 class ApiToken:
-    """A caller of the HTTP interface."""
+    """Someone who may use the HTTP interface.
+
+    A caller sees and steers its own, an operator everyone's; a viewer sees what operators see and changes nothing.
+    """
 
     name: str
     token: SecretStr
-    is_operator: bool = False
+    role: Role = "caller"
 
 
 def api_token(entry: str) -> ApiToken:
-    """Read `name:token` or `name:token:operator`; raise ValueError for anything else."""
+    """Read `name:token`, `name:token:operator` or `name:token:viewer`; raise ValueError for anything else."""
     name, _, rest = entry.strip().partition(":")
     token, _, role = rest.partition(":")
-    if not name or not token or role not in {"", "operator"}:
-        raise ValueError("each entry must be name:token or name:token:operator")
+    if not name or not token or role not in _ROLES:
+        raise ValueError("each entry must be name:token, name:token:operator or name:token:viewer")
     if len(name) > MAX_CALLER_NAME:
         raise ValueError(f"a name may have at most {MAX_CALLER_NAME} characters")
-    return ApiToken(name=name, token=SecretStr(token), is_operator=role == "operator")
+    return ApiToken(name=name, token=SecretStr(token), role=_ROLES[role])

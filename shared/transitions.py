@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from shared import callbacks
+from shared import callbacks, log_context
 from shared.db import Transaction, now_plus
 from shared.lifecycle import TASK_OF, UNFINISHED, Status, Step, check_transition, next_step
 from shared.models import Cancellation, Transition
@@ -70,7 +70,8 @@ def advance(tx: Transaction, row: Cancellation, change: Change, *, takes_over: b
     _note(tx, row.id, change, before, to_step)
     if change.status != before[0]:
         callbacks.record(tx, row, f"cancellation.{change.status}", status=change.status, next_step=to_step)
-    tx.log(change.event, cancellation_id=str(row.id), step=before[1], status=change.status.value, next_step=to_step)
+    said: dict[str, Any] = {"step": before[1], "status": change.status.value, "next_step": to_step}
+    tx.log(change.event, **log_context.ids_of(row), **said)
     if change.status is Status.IN_PROGRESS and to_step and change.due_in == 0:
         tx.enqueue(TASK_OF[Step(to_step)], row.id)
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, case, cast, func, or_, select, update
+from sqlalchemy import BigInteger, and_, case, cast, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from shared import pauses
 from shared.db import Transaction, now_plus
-from shared.lifecycle import Step
+from shared.lifecycle import DRY_RUN, Step
 from shared.models import Cancellation
 from shared.transitions import MESSAGE_PATIENCE
 
@@ -17,6 +18,7 @@ PROMISED, SINGLE, BULK, HELD = 0, 1, 2, 9
 """Classes of service, served in this order: money or a deadline is at stake; asked for one by one; in bulk; not now."""
 LATEST = 2**62
 """The place of a promise without a deadline."""
+_IN_LINE = (Cancellation.turn_class, Cancellation.turn)
 UNSYNCHRONIZED = {"synchronize_session": False}
 
 
@@ -25,7 +27,8 @@ def give_back(tx: Transaction, cancellation_id: UUID) -> None:
 
     What has begun goes by its deadline, the rest by the place it has, or by when it came.
     """
-    has_begun = or_(Cancellation.next_step != Step.LOOK_UP, Cancellation.irreversible_at.is_not(None))
+    is_past_look_up = and_(Cancellation.next_step != Step.LOOK_UP, Cancellation.journey != DRY_RUN)
+    has_begun = or_(is_past_look_up, Cancellation.irreversible_at.is_not(None))
     deadline = func.coalesce(_seconds(tx, Cancellation.preview_expires_at), LATEST)
     tx.session.execute(
         update(Cancellation)
@@ -56,15 +59,17 @@ def partners_in_line(session: Session) -> set[str]:
     return set(session.scalars(select(Cancellation.partner).where(Cancellation.turn_class < HELD).distinct()))
 
 
-def front_of_line(tx: Transaction, *, partner: str, count: int) -> Front:
+def front_of_line(tx: Transaction, *, partner: str, count: int, probing: bool = False) -> Front:
     """Take those of the first `count` rows in line that were not rung for yet.
 
     So there are never more messages on their way than that, and whoever comes to the front of the line passes the rest.
+    While the insurer answers nobody and is only `probing`, the first is who has not asked for longest: one whose own
+    request is what goes unanswered must not be the probe each time.
     """
     first = (
         select(Cancellation.id, Cancellation.ring_after <= now_plus(0))
-        .where(Cancellation.partner == partner, Cancellation.turn_class < HELD, *_is_free())
-        .order_by(Cancellation.turn_class, Cancellation.turn)
+        .where(Cancellation.partner == partner, Cancellation.turn_class < HELD, *_is_free(), pauses.not_paused())
+        .order_by(*((Cancellation.begun_at.asc().nulls_first(),) if probing else ()), *_IN_LINE)
         .limit(count)
     )
     found = tx.session.execute(first).all()

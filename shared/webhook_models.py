@@ -23,6 +23,13 @@ class WebhookBody(Base):
     digest: Mapped[str] = mapped_column(String(64), unique=True)
     raw: Mapped[bytes] = mapped_column(LargeBinary)
     received_at: Mapped[datetime] = mapped_column(default=now_plus(0))
+    erased_at: Mapped[datetime | None]
+    """When `raw` was emptied; its digest goes on telling repeats apart."""
+
+    __table_args__ = (
+        Index("ix_webhook_bodies_not_erased", "received_at", postgresql_where=text("erased_at IS NULL"),
+              sqlite_where=text("erased_at IS NULL")),
+    )  # fmt: skip
 
 
 class WebhookDelivery(Base):

@@ -176,7 +176,11 @@ class _Looking:
         names = (delivery.key_id, delivery.token, event.claim_id, event.reference, event.booking_id)
         if names not in self._matched:
             self._matched[names] = claims.find_for_event(
-                self._session, partners=self._settings.signing_with(delivery.key_id), token=delivery.token, event=event
+                self._session,
+                partners=self._settings.signing_with(delivery.key_id),
+                token=delivery.token,
+                event=event,
+                key_id=delivery.key_id,
             )
         return self._matched[names]
 

@@ -11,6 +11,8 @@ TOGETHER = {
     # Two at a time: each run holds some thirty connections to a PostgreSQL that may allow a hundred.
     "crash matrix, one by one": re.compile(r"crash_matrix/test_a_worker_dies.*-(?:(?<!all-)killed|stopped)\]$"),
     "crash matrix, all at once": re.compile(r"crash_matrix/test_(?:a_worker_dies|the_gateway)"),
+    # The stage that they play on takes longer to build than most of them.
+    "browser": re.compile(r"browser/test_"),
     "releases": re.compile(r"deploys/test_(?:previous_release|side_by_side|taking_over)"),
 }
 """Names of groups, and which node ids belong to them; the first that fits counts."""

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click.testing
 import httpx
@@ -37,9 +38,9 @@ class Terminal:
 
 
 @contextmanager
-def on_a_file(template: Path, directory: Path) -> Iterator[Terminal]:
+def on_a_file(template: Path, directory: Path, **settings: Any) -> Iterator[Terminal]:
     """Open a service of its own on a copy of a migrated file."""
     shutil.copy(template, directory / "cfar.db")
     database = RecordingDatabase(f"sqlite:///{directory}/cfar.db")
-    yield Terminal(Gateway(database))
+    yield Terminal(Gateway(database, **settings))
     database.close()

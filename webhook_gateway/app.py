@@ -12,6 +12,7 @@ from shared.config import WebSettings
 from shared.db import Database
 from shared.webhook_intake import Intake
 from webhook_gateway import (
+    audit_log,
     auth,
     batches,
     bodies,
@@ -20,15 +21,22 @@ from webhook_gateway import (
     cancellations,
     current,
     docs,
+    doctor,
+    erasures,
     etags,
     health,
     metrics,
     openapi,
+    pauses,
     problems,
+    request_names,
+    request_spans,
+    steering,
     webhook_operations,
     webhooks,
     xcover_webhooks,
 )
+from webhook_gateway.console import app as console
 from webhook_gateway.doorbell import Doorbell
 from webhook_gateway.tally import WRITE_EVERY, Tally
 
@@ -51,13 +59,19 @@ def create_app(settings: WebSettings, *, database: Database | None = None) -> Fl
         settings=settings, database=database, tally=tally, intake=Intake(database, source=webhooks.SOURCE)
     )
     current.install(app, services)
+    request_spans.register(app)
+    request_names.register(app)
     problems.register(app)
     auth.register(app, settings.api_tokens)
+    request_names.register_caller(app)
     caller_limits.register(app, settings)
     health.register(app, database)
     metrics.register(app, database, celery)
-    for door in (cancellations, callbacks, batches, webhooks, xcover_webhooks, webhook_operations, openapi, docs):
+    doctor.register(app, celery)
+    callers_doors = (cancellations, callbacks, batches, webhooks, xcover_webhooks)
+    for door in (*callers_doors, webhook_operations, steering, pauses, audit_log, erasures, openapi, docs):
         app.register_blueprint(door.blueprint)
+    console.register(app, settings)
     app.after_request(_with_safe_headers)
     etags.register(app)
     if settings.proxy_hops:

@@ -1,6 +1,5 @@
 """/v1/batches: handing many cancellations over together, and steering them together."""
 
-from collections.abc import Callable
 from uuid import UUID
 
 import structlog
@@ -9,11 +8,11 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from shared import batches, bulk_intake
+from shared import batches, bulk_intake, presses
 from shared.batch_models import Batch
 from shared.bulk_intake import Taken
 from shared.cancellation_request import settings_of
-from shared.db import Database, Transaction
+from shared.db import Transaction
 from shared.problems import Problem
 from webhook_gateway import auth, batch_lines, batch_resources, current, idempotency_key, paging
 from webhook_gateway.batch_lines import BatchBody, LinesBody, Read
@@ -39,7 +38,12 @@ def open_one() -> Response:
     """Open a batch with its first lines, or show the one this key stands for."""
     key, sent = idempotency_key.from_request(), read_json(limit=MAX_BATCH_BYTES)
     body, settings = batch_lines.parse(sent, BatchBody), current.settings()
-    partner = settings_of(body.partner, settings, caller=auth.caller()).xcover_partner_code
+    with current.database().reading() as session:
+        before = batches.find_by_key(session, caller=auth.caller(), key=key)
+    # What was opened once is shown again, even where today's settings would refuse its partner.
+    partner = (
+        before.partner if before else settings_of(body.partner, settings, caller=auth.caller()).xcover_partner_code
+    )
     read = batch_lines.read(body.cancellations, settings=settings, caller=auth.caller(), partner=partner)
     with current.database().transaction() as tx:
         batch, created = batches.open_batch(
@@ -57,16 +61,21 @@ def open_one() -> Response:
 def list_them() -> Response:
     """List batches, newest first: a caller's own, an operator everyone's."""
     query = paging.read(ListQuery, request.args.to_dict(flat=False))
+    with current.database().reading() as session:
+        return _answer(listed(session, query))
+
+
+def listed(session: Session, query: ListQuery) -> BatchList:
+    """Return one page, newest first, of what this request may see."""
     wanted = select(Batch).order_by(Batch.id.desc()).limit(query.limit + 1)
-    if not auth.is_operator():
+    if not auth.sees_everything():
         wanted = wanted.where(Batch.caller == auth.caller())
     if query.cursor is not None:
         wanted = wanted.where(Batch.id < paging.id_at(query.cursor))
-    with current.database().reading() as session:
-        rows = session.scalars(wanted).all()
+    rows = session.scalars(wanted).all()
     kept = rows[: query.limit]
     cursor = paging.cursor_at(kept[-1].id) if len(rows) > len(kept) else None
-    return _answer(BatchList(items=[batch_resources.summary(row) for row in kept], next_cursor=cursor))
+    return BatchList(items=[batch_resources.summary(row) for row in kept], next_cursor=cursor)
 
 
 @blueprint.get("/<uuid:batch_id>")
@@ -80,10 +89,10 @@ def add(batch_id: UUID) -> Response:
     """Add lines."""
     body = batch_lines.parse(read_json(limit=MAX_BATCH_BYTES), LinesBody)
     with current.database().reading() as session:
-        found = _visible(session, batch_id)
+        found = visible(session, batch_id)
     read = batch_lines.read(body.cancellations, settings=current.settings(), caller=found.caller, partner=found.partner)
     with current.database().transaction() as tx:
-        taken = _take(tx, _visible(tx.session, batch_id), body, read)
+        taken = _take(tx, visible(tx.session, batch_id), body, read)
     log.info("batch_lines_taken", batch_id=str(batch_id), accepted=taken.accepted, repeated=taken.repeated)
     return _answer(taken)
 
@@ -91,20 +100,19 @@ def add(batch_id: UUID) -> Response:
 @blueprint.post("/<uuid:batch_id>/pause")
 def pause(batch_id: UUID) -> Response:
     """Hold what has not begun."""
-    return _steered(batch_id, batches.pause)
+    return _steered(batch_id, "pause")
 
 
 @blueprint.post("/<uuid:batch_id>/resume")
 def resume(batch_id: UUID) -> Response:
     """Go on with what was held."""
-    return _steered(batch_id, batches.resume)
+    return _steered(batch_id, "resume")
 
 
 @blueprint.post("/<uuid:batch_id>/call_off")
 def call_off(batch_id: UUID) -> Response:
     """Abort what has not begun, and take no more."""
-    actor = auth.actor()
-    return _steered(batch_id, lambda database, found: batches.call_off(database, found, actor=actor))
+    return _steered(batch_id, "call_off")
 
 
 def _take(tx: Transaction, batch: Batch, body: BatchBody | LinesBody, read: Read) -> LinesTaken:
@@ -115,7 +123,7 @@ def _take(tx: Transaction, batch: Batch, body: BatchBody | LinesBody, read: Read
     # What was accepted once is repeated, even where today's settings would refuse it.
     before = bulk_intake.recognise(
         tx.session, {place: (key, batch_lines.body_of(line)) for place, (key, line) in sent.items()},
-        caller=batch.caller,
+        caller=batch.caller, partner=batch.partner,
     )  # fmt: skip
     wrong = {place: why for place, why in read.invalid.items() if place not in before.ids}
     if wrong and not body.skip_invalid:
@@ -135,14 +143,23 @@ def _take(tx: Transaction, batch: Batch, body: BatchBody | LinesBody, read: Read
     )
 
 
-def _steered(batch_id: UUID, act: Callable[[Database, UUID], None]) -> Response:
-    with current.database().reading() as session:
-        _visible(session, batch_id)
-    act(current.database(), batch_id)
+def _steered(batch_id: UUID, action: batches.Action) -> Response:
+    steer(batch_id, action)
     return _shown_now(batch_id)
 
 
-def _visible(session: Session, batch_id: UUID) -> Batch:
+def steer(batch_id: UUID, action: batches.Action) -> None:
+    """Steer a batch that this request may see; an operator's press is in the audit log."""
+    with current.database().reading() as session:
+        visible(session, batch_id)
+    if auth.is_operator():
+        presses.steer_batch(current.database(), batch_id, action, actor=auth.actor())
+    else:
+        batches.steer(current.database(), batch_id, action, actor=auth.actor())
+
+
+def visible(session: Session, batch_id: UUID) -> Batch:
+    """Return a batch that this request may see, or raise Problem `not-found`."""
     batch = batches.find(session, batch_id)
     if batch is None or not auth.may_see(batch.caller):
         raise Problem("not-found", f"There is no batch {batch_id}.")
@@ -151,7 +168,7 @@ def _visible(session: Session, batch_id: UUID) -> Batch:
 
 def _shown_now(batch_id: UUID) -> Response:
     with current.database().reading() as session:
-        resource = batch_resources.shown(_visible(session, batch_id), batches.counts(session, batch_id))
+        resource = batch_resources.shown(visible(session, batch_id), batches.counts(session, batch_id))
     return _answer(resource)
 
 

@@ -4,13 +4,14 @@ import json
 import math
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from flask import request
+from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
-from shared.cancellation_request import RoundedNumber
+from shared.cancellation_request import RoundedNumber, invalid
 from shared.nesting import MAX_DEPTH, is_nested_deeper
 from shared.problems import Problem
 
@@ -18,6 +19,8 @@ MAX_BYTES = 256 * 1024
 MAX_BATCH_BYTES = 2 * 1024 * 1024
 """Of a body that holds many cancellations."""
 _CHUNK = 64 * 1024
+
+AnyBody = TypeVar("AnyBody", bound=BaseModel)
 
 
 def read_raw(*, limit: int = MAX_BYTES) -> bytes:
@@ -122,3 +125,13 @@ def _reason(error: ValueError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8"
     return str(error) if len(str(error)) < 100 else "a number is too long"
+
+
+def read_as(body: Any, model: type[AnyBody], *, outcome: str) -> AnyBody:
+    """Read a JSON body by its model; raise Problem naming every field that is wrong, and what became of it."""
+    if not isinstance(body, dict):
+        raise Problem("invalid-request", "The body must be a JSON object.", errors=[])
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise invalid(error, outcome) from error

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
-from shared import callback_health, callbacks, transitions
+from shared import callback_health, callbacks, presses, transitions
 from shared.callback_models import Callback
 from shared.cancellation_request import invalid
 from shared.models import Cancellation
@@ -72,20 +72,29 @@ class CallbackReplayBody(BaseModel):
 def show(cancellation_id: UUID) -> Response:
     """Show what was sent, when, and how it was answered."""
     with current.database().reading() as session:
-        shown = CallbackList(**_shown(session, visible(session, cancellation_id)))
+        shown = listed(session, visible(session, cancellation_id))
     return jsonify(shown.model_dump(mode="json"))
 
 
 @blueprint.post("/<uuid:cancellation_id>/callbacks/replay")
 def replay(cancellation_id: UUID) -> Response:
     """Make what was not delivered due again, or one message of the caller's choice."""
-    body = _parse(read_json_or_nothing())
+    replayed = replay_of(cancellation_id, parse_replay(read_json_or_nothing()))
+    with current.database().reading() as session:
+        shown = CallbackReplay(replayed=replayed, **_shown(session, visible(session, cancellation_id)))
+    return jsonify(shown.model_dump(mode="json"))
+
+
+def replay_of(cancellation_id: UUID, body: CallbackReplayBody) -> int:
+    """Make what is meant due again, with its line in the timeline; return how many messages that are."""
     with current.database().transaction() as tx:
         row = visible(tx.session, cancellation_id)
         known = {message.id for message in callbacks.of_cancellation(tx.session, cancellation_id)}
         if body.id is not None and body.id not in known:
             raise Problem("not-found", f"Cancellation {cancellation_id} has no callback {body.id}.")
         replayed = callbacks.replay(tx, row, callback_id=body.id)
+        if replayed and auth.is_operator():
+            presses.replay_callbacks(tx, cancellation_id, actor=auth.actor(), count=replayed)
         if replayed:
             which = "all that were not delivered" if body.id is None else f"callback {body.id}"
             details = {"callbacks": replayed}
@@ -97,16 +106,20 @@ def replay(cancellation_id: UUID) -> Response:
                 reason=f"asked to send {which} again",
                 details=details,
             )
-    with current.database().reading() as session:
-        shown = CallbackReplay(replayed=replayed, **_shown(session, visible(session, cancellation_id)))
-    return jsonify(shown.model_dump(mode="json"))
+    return replayed
 
 
-def _parse(body: Any) -> CallbackReplayBody:
+def parse_replay(body: Any) -> CallbackReplayBody:
+    """Read which messages are meant; raise Problem naming every field that is wrong."""
     try:
         return CallbackReplayBody.model_validate({} if body is None else body)
     except ValidationError as error:
         raise invalid(error, "Nothing was replayed") from error
+
+
+def listed(session: Session, row: Cancellation) -> CallbackList:
+    """Return every message about one cancellation, and how their endpoint fares."""
+    return CallbackList(**_shown(session, row))
 
 
 def _shown(session: Session, row: Cancellation) -> dict[str, Any]:

@@ -7,13 +7,13 @@ import structlog
 from flask import Blueprint, Response, jsonify, request, url_for
 from sqlalchemy.orm import Session
 
-from shared import caller_actions, cancellation_request, claims, intake, refund_report, resolutions
+from shared import caller_actions, cancellation_request, claims, intake, presses, refund_report, waiting
 from shared.cancellations import find
 from shared.models import Cancellation
 from shared.problems import Problem
 from webhook_gateway import auth, current, idempotency_key, listing, resolving, timeline
 from webhook_gateway.bodies import read_json, read_json_or_nothing
-from webhook_gateway.resources import CancellationResource, shown
+from webhook_gateway.resources import CancellationResource, Explanation, shown
 
 blueprint = Blueprint("cancellations", __name__, url_prefix="/v1/cancellations")
 
@@ -39,7 +39,7 @@ def list_them() -> Response:
     """List cancellations, newest first: a caller's own, an operator everyone's."""
     query = listing.parse(request.args.to_dict(flat=False))
     with current.database().reading() as session:
-        page = listing.page(session, query, caller=None if auth.is_operator() else auth.caller())
+        page = listing.page(session, query, caller=None if auth.sees_everything() else auth.caller())
     return jsonify(page.model_dump(mode="json"))
 
 
@@ -66,7 +66,10 @@ def abort(cancellation_id: UUID) -> Response:
     """Take it back, before the point of no return."""
     with current.database().transaction() as tx:
         visible(tx.session, cancellation_id)
-        caller_actions.abort(tx, cancellation_id, actor=auth.actor())
+        if auth.is_operator():
+            presses.abort(tx, cancellation_id, actor=auth.actor())
+        else:
+            caller_actions.abort(tx, cancellation_id, actor=auth.actor())
     return _shown_now(cancellation_id)
 
 
@@ -76,7 +79,7 @@ def retry(cancellation_id: UUID) -> Response:
     auth.require_operator()
     note = resolving.parse_note(read_json_or_nothing())
     with current.database().transaction() as tx:
-        caller_actions.retry(tx, cancellation_id, actor=auth.actor(), note=note)
+        presses.retry(tx, cancellation_id, actor=auth.actor(), note=note)
     return _shown_now(cancellation_id)
 
 
@@ -86,8 +89,19 @@ def resolve(cancellation_id: UUID) -> Response:
     auth.require_operator()
     ruling = resolving.parse(read_json(), actor=auth.actor())
     with current.database().transaction() as tx:
-        resolutions.resolve(tx, cancellation_id, ruling)
+        presses.resolve(tx, cancellation_id, ruling)
     return _shown_now(cancellation_id)
+
+
+@blueprint.get("/<uuid:cancellation_id>/why")
+def why(cancellation_id: UUID) -> Response:
+    """Tell in words why it stands where it stands."""
+    with current.database().reading() as session:
+        row = visible(session, cancellation_id)
+        told = Explanation(
+            id=str(row.id), status=row.status, why=waiting.why(session, row, settings=current.settings())
+        )
+    return jsonify(told.model_dump(mode="json"))
 
 
 @blueprint.get("/<uuid:cancellation_id>/events")

@@ -5,9 +5,20 @@ from uuid import UUID
 
 import click
 
-from shared.models import STATUSES
+from shared.models import STATUSES, STEPS
 from shared.rulings import Resolution
-from webhook_gateway import cli_batches, cli_bodies, cli_callbacks, cli_cancel, cli_import, cli_webhooks, display
+from webhook_gateway import (
+    cli_batches,
+    cli_bodies,
+    cli_callbacks,
+    cli_cancel,
+    cli_doctor,
+    cli_erase,
+    cli_import,
+    cli_steering,
+    cli_webhooks,
+    display,
+)
 from webhook_gateway.api_client import Api
 from webhook_gateway.cli_commands import as_json, print_json, with_api
 from webhook_gateway.cli_completion import completion
@@ -27,7 +38,8 @@ def main() -> None:
 
 for command in (
     cli_cancel.cancel, cli_import.import_file, cli_batches.batches, cli_callbacks.callbacks, cli_webhooks.webhooks,
-    completion,
+    cli_steering.bulk, cli_steering.pause, cli_steering.resume, cli_steering.pauses, cli_steering.audit,
+    cli_doctor.examine, cli_erase.erase, completion,
 ):  # fmt: skip
     main.add_command(command)
 
@@ -42,7 +54,8 @@ def show(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
     if as_json:
         print_json(item)
     else:
-        display.show_one(display.terminal(), item, api.get(f"{_ROOT}/{cancellation_id}/events")["items"])
+        why = api.get(f"{_ROOT}/{cancellation_id}/why")["why"]
+        display.show_one(display.terminal(), item, api.get(f"{_ROOT}/{cancellation_id}/events")["items"], why=why)
 
 
 @main.command("list")
@@ -51,6 +64,10 @@ def show(api: Api, *, cancellation_id: UUID, as_json: bool) -> None:
 @click.option("--key", help="The one with this idempotency key.")
 @click.option("--batch", metavar="ID", type=click.UUID, help="Of this batch only.")
 @click.option("--partner", metavar="CODE", help="Of this partner's bookings only.")
+@click.option("--caller", metavar="NAME", help="Asked for by this caller only.")
+@click.option("--next", "next_step", type=click.Choice(STEPS), help="At this step only.")
+@click.option("--problem", metavar="NAME", help="With this problem only, for example tries-spent.")
+@click.option("--search", metavar="TEXT", help="Found by an id, a booking, a key, a policy or a claim.")
 @click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True)
 @click.option("--cursor", help="Where the page before ended.")
 @as_json

@@ -48,11 +48,16 @@ def show_list(console: Console, page: dict[str, Any]) -> None:
     show_more(console, page)
 
 
-def show_one(console: Console, item: dict[str, Any], events: list[dict[str, Any]] | None = None) -> None:
+def show_one(
+    console: Console, item: dict[str, Any], events: list[dict[str, Any]] | None = None, *, why: str | None = None
+) -> None:
     """Print one cancellation's story."""
     title = Text.assemble((f"{plain_text(item['booking_id'])}  ", "bold"), _status(item))
     console.print(title.append(f"  {item['id']}", "dim"), soft_wrap=True)
     console.print(_facts(item))
+    if why:
+        console.print()
+        console.print(plain(why))
     told = hints(item, events or [])
     if item["problem"] or told:
         console.print()

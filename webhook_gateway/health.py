@@ -1,17 +1,13 @@
 """/livez and /readyz: is the process alive, can it store anything. Redis is not asked: accepting works without it."""
 
-from pathlib import Path
 from threading import Lock, Thread
 
 import structlog
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from flask import Flask, Response, jsonify
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
-from shared import migrations
+from shared import schema_version
 from shared.db import Database
 from webhook_gateway import problems
 
@@ -75,19 +71,9 @@ class Probe:
                 if self._has_seen_schema:
                     session.execute(text("SELECT 1"))
                     return None
-                complaint = _schema_complaint(session)
+                complaint = schema_version.complaint(session)
         except SQLAlchemyError as error:
             log.warning("database_unavailable", error=type(error).__name__, route="/readyz")
             return "The database cannot be reached."
         self._has_seen_schema = complaint is None
         return complaint
-
-
-def _schema_complaint(session: Session) -> str | None:
-    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
-    present = set(MigrationContext.configure(session.connection()).get_current_heads())
-    shipped = {script.revision for script in scripts.walk_revisions()}
-    # A revision that we do not ship is a newer release's, and its migrations are safe with the code before them.
-    if set(scripts.get_heads()) <= present or present - shipped:
-        return None
-    return f"The database's schema is at {', '.join(sorted(present)) or 'nothing'}; run the migrations."

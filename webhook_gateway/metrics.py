@@ -3,7 +3,7 @@
 Every process of the gateway answers the same; whoever adds a counter of one process's own must say so in its name.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Lock, Thread
 from time import monotonic
 
@@ -11,20 +11,46 @@ import structlog
 from celery import Celery
 from flask import Flask, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
-from shared import callback_health, forgettable
 from shared.db import Database
-from shared.invariant_checks import counts
+from webhook_gateway import metrics_cancellations, metrics_recent, metrics_surroundings
+from webhook_gateway.metrics_families import gauge, gauges
 
 FRESH_SECONDS = 5.0
 """However many ask, the database is asked once in this time by each process."""
 SCRAPE_SECONDS = 3.0
 """Prometheus gives up after ten seconds by default; the database's own limits are longer than that."""
+ASKING_SECONDS = 2.0
+"""No further group of figures is begun after that, so that those found are told in time."""
+STATEMENT_MS = 1_000
+"""Of one statement: a figure that takes longer is left out, and does not keep the database from its work."""
 
 log = structlog.get_logger()
+
+Figures = Callable[[Session], list[Metric]]
+FIGURES: dict[str, Figures] = {
+    "invariants": metrics_cancellations.invariants,
+    "processes": metrics_surroundings.processes,
+    "unknown_outcomes": metrics_cancellations.unknown_outcomes,
+    "insurers": metrics_surroundings.insurers,
+    "webhooks": metrics_surroundings.webhooks,
+    "callbacks": metrics_cancellations.callbacks,
+    "pauses": metrics_cancellations.paused,
+    "reviews": metrics_cancellations.reviews,
+    "standing": metrics_cancellations.standing,
+    "leases": metrics_cancellations.leases,
+    "lines": metrics_cancellations.lines,
+    "changes": metrics_recent.changes,
+    "calls": metrics_recent.calls,
+    "audit": metrics_recent.audited,
+    "durations": metrics_recent.durations,
+    "storage": metrics_surroundings.storage,
+}
+"""By group, in the order in which they are asked for: what wakes somebody up comes first."""
 
 
 def register(app: Flask, database: Database, celery: Celery) -> None:
@@ -61,37 +87,33 @@ class _OfDatabase(Collector):
         if thread is not None:
             thread.join(SCRAPE_SECONDS)
         known = self._known
-        up = GaugeMetricFamily("cfar_database_up", "Whether the database could be asked.")
-        up.add_metric([], 0.0 if known is None else 1.0)
-        yield up
+        yield gauge("cfar_database_up", "Whether the database could be asked.", 0.0 if known is None else 1.0)
         yield from known or []
 
     def _ask(self) -> None:
         try:
             with self._database.reading() as session:
-                by_invariant, overdue = counts(session)
-                disabled = callback_health.disabled(session)
+                session.scalar(select(1))
         except SQLAlchemyError as error:
             log.warning("database_unavailable", error=type(error).__name__, route="/metrics")
             return
-        about = "For how long the oldest unfinished cancellation has been due without being worked on."
-        oldest = _gauge("cfar_oldest_overdue_seconds", about, overdue.oldest_seconds)
-        about = "Endpoints of callers that nothing is sent to any more: gone, or failing for days."
-        unheard = _gauge("cfar_callback_endpoints_disabled", about, float(disabled))
-        self._known, self._known_at = [_broken(by_invariant), oldest, unheard], monotonic()
-        ended = forgettable.recall(self._celery, forgettable.CHECK_ENDED).get(forgettable.CHECK_ENDED, "")
-        if ended.isdigit():  # after the others: Redis may take its time
-            about = "When the invariants were last checked to the end."
-            self._known.append(_gauge("cfar_invariants_checked_timestamp_seconds", about, float(ended)))
+        found, left_out, ends = [], {}, monotonic() + ASKING_SECONDS
+        for name, figures in FIGURES.items():
+            told = self._told(name, figures) if monotonic() < ends else None
+            found += told or []
+            left_out[(name,)] = float(told is None)
+        about = "Figures that took the database too long, by group: they are missing from this answer."
+        found = [gauges("cfar_figures_left_out", about, ["group"], left_out), *found]
+        # After the others, since Redis may take its time: whoever waits no longer is told that it is away.
+        self._known, self._known_at = [*found, metrics_surroundings.redis_up(0.0)], monotonic()
+        self._known = [*found, *metrics_surroundings.redis(self._celery)]
 
-
-def _broken(by_invariant: dict[str, int]) -> Metric:
-    about = "Cancellations that break an invariant now: blocked until a person has looked, or not moving."
-    family = GaugeMetricFamily("cfar_invariant_broken", about, labels=["invariant"])
-    for name, count in by_invariant.items():
-        family.add_metric([name], count)
-    return family
-
-
-def _gauge(name: str, about: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, about, value=value)
+    def _told(self, name: str, figures: Figures) -> list[Metric] | None:
+        try:
+            with self._database.reading() as session:
+                if self._database.is_postgresql:
+                    session.execute(text(f"SET LOCAL statement_timeout = {STATEMENT_MS}"))
+                return figures(session)
+        except SQLAlchemyError as error:
+            log.warning("figures_left_out", group=name, error=type(error).__name__)
+            return None

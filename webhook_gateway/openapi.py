@@ -1,7 +1,8 @@
 """/openapi.json: the interface, from the models that validate requests and shape answers.
 
-The routes' prose is in `openapi_paths`, `openapi_batches`, `openapi_callbacks`, `openapi_webhooks` and
-`openapi_service`; examples of requests, answers and refusals in `openapi_examples`, `_answers` and `_refusals`.
+The routes' prose is in `openapi_paths`, `openapi_batches`, `openapi_callbacks`, `openapi_webhooks`, `openapi_steering`,
+`openapi_doctor` and `openapi_service`; examples of requests, answers and refusals in `openapi_examples`, `_answers` and
+`_refusals`.
 """
 
 from functools import cache
@@ -14,17 +15,29 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from shared.cancellation_request import CancellationRequest
 from shared.problems import problem, slugs
 from shared.refund_report import RefundReportBody
-from webhook_gateway import openapi_batches, openapi_callbacks, openapi_paths, openapi_service, openapi_webhooks
+from webhook_gateway import (
+    openapi_batches,
+    openapi_callbacks,
+    openapi_doctor,
+    openapi_erasures,
+    openapi_paths,
+    openapi_service,
+    openapi_steering,
+    openapi_webhooks,
+)
 from webhook_gateway.batch_lines import BatchBody, BatchLine, LinesBody
 from webhook_gateway.batch_resources import BatchList, BatchOpened, BatchResource, LinesTaken
 from webhook_gateway.callbacks import CallbackList, CallbackReplay, CallbackReplayBody
+from webhook_gateway.doctor import Examination
+from webhook_gateway.erasures import ErasureBody, ErasureShown
 from webhook_gateway.openapi_answers import ANSWERS
 from webhook_gateway.openapi_links import links
 from webhook_gateway.openapi_parts import HEADERS
 from webhook_gateway.openapi_paths import paths
 from webhook_gateway.openapi_refusals import examples
 from webhook_gateway.resolving import ResolutionBody, RetryBody
-from webhook_gateway.resources import CancellationList, CancellationResource, Timeline
+from webhook_gateway.resources import CancellationList, CancellationResource, Explanation, Timeline
+from webhook_gateway.steering_resources import AuditLog, Bulk, BulkBody, PauseBody, Pauses
 from webhook_gateway.webhook_replaying import ReplayBody, ReplayOneBody
 from webhook_gateway.webhook_resources import Replay, WebhookKeys, WebhookList, WebhookResource, WebhookTallies
 
@@ -38,6 +51,9 @@ TAGS = {
     openapi_batches.TAG: "Many cancellations handed over and steered together",
     openapi_callbacks.TAG: "What a caller was told of its cancellation, and telling it again",
     openapi_webhooks.TAG: "The insurer's webhooks as they were stored: for operators",
+    openapi_erasures.TAG: "Removing personal data: for operators",
+    openapi_steering.TAG: "Many cancellations at once, pauses, and who pressed what: for operators",
+    openapi_doctor.TAG: "What is wrong with the service, why it matters, and what to do: for operators",
     openapi_service.RECEIVERS: "Where the insurer sends its webhooks: not for callers",
     openapi_service.SERVICE: "The service itself: health, figures, documentation",
 }
@@ -92,7 +108,13 @@ def document() -> dict[str, Any]:
         "components": {
             "schemas": {**_schemas(), "Problem": _PROBLEM_SCHEMA},
             "headers": HEADERS,
-            "examples": {**ANSWERS, **examples()},
+            "examples": {
+                **ANSWERS,
+                **openapi_steering.ANSWERS,
+                **openapi_erasures.ANSWERS,
+                **openapi_doctor.ANSWERS,
+                **examples(),
+            },
             "links": links(),
             "securitySchemes": _SECURITY_SCHEMES,
         },
@@ -116,7 +138,7 @@ def _schemas() -> dict[str, Any]:
         (model, "validation")
         for model in (
             *(CancellationRequest, RefundReportBody, ResolutionBody, RetryBody, ReplayBody, ReplayOneBody),
-            *(BatchLine, BatchBody, LinesBody, CallbackReplayBody),
+            *(BatchLine, BatchBody, LinesBody, CallbackReplayBody, BulkBody, PauseBody, ErasureBody),
         )
     ]
     answers: list[tuple[type[BaseModel], Any]] = [
@@ -126,6 +148,7 @@ def _schemas() -> dict[str, Any]:
             *(BatchResource, BatchOpened, BatchList, LinesTaken),
             *(CallbackList, CallbackReplay),
             *(WebhookResource, WebhookList, Replay, WebhookKeys, WebhookTallies),
+            *(Examination, Explanation, Bulk, Pauses, AuditLog, ErasureShown),
         )
     ]
     _, schema = models_json_schema(

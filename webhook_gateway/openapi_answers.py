@@ -189,6 +189,15 @@ ANSWERS: Examples = {
         "summary": "One cancellation, and more to come",
         "value": {"items": [_AWAITING_REFUND], "next_cursor": "AaIBITjncwmy-g8JT4uZoA"},
     },
+    "why": {
+        "summary": "It waits for its caller",
+        "value": {
+            "id": _ID,
+            "status": "awaiting_refund",
+            "why": "It waits for its caller to report that the customer got 22.40 EUR back, since 2026-11-21 11:56:03 "
+            "UTC (2 min). If nothing is reported by 2026-12-05 11:56:03 UTC, a person must decide.",
+        },
+    },
     "timeline": {
         "summary": "Accepted, then previewed",
         "value": {

@@ -102,6 +102,11 @@ def conditional(said: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def not_for_viewers(said: dict[str, Any]) -> dict[str, Any]:
+    """Return a writing route with what is true of all of them: a viewer may not."""
+    return {**said, "responses": {**said["responses"], **refusals_of(("operators-only",))}}
+
+
 def refusals_of(names: tuple[str, ...]) -> dict[str, Any]:
     """Group problems by their status, in its order."""
     by_status: dict[int, list[str]] = {}

@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from webhook_gateway import openapi_batches, openapi_callbacks, openapi_service, openapi_webhooks
+from webhook_gateway import (
+    openapi_batches,
+    openapi_callbacks,
+    openapi_doctor,
+    openapi_erasures,
+    openapi_service,
+    openapi_steering,
+    openapi_webhooks,
+)
 from webhook_gateway import openapi_examples as examples
 from webhook_gateway import openapi_links as links
 from webhook_gateway.listing import ListQuery
@@ -11,6 +19,7 @@ from webhook_gateway.openapi_parts import (
     answer,
     conditional,
     idempotency_key,
+    not_for_viewers,
     operation,
     path_id,
     query_parameters,
@@ -25,10 +34,18 @@ _SWITCHED_OFF = ("claims-disabled", "refund-call-disabled", "callbacks-not-confi
 def paths() -> dict[str, Any]:
     """Return the `paths` object: exactly the routes there are."""
     own = {**_collection(), **_one(), **_actions(), **openapi_callbacks.paths(), **openapi_batches.paths()}
-    guarded = {**own, **openapi_webhooks.paths()}
+    guarded = {
+        **own,
+        **openapi_webhooks.paths(),
+        **openapi_steering.paths(),
+        **openapi_erasures.paths(),
+        **openapi_doctor.paths(),
+    }
     for item in guarded.values():
         if "get" in item:
             item["get"] = conditional(item["get"])
+        if "post" in item:
+            item["post"] = not_for_viewers(item["post"])
     return {**guarded, **openapi_service.paths()}
 
 
@@ -50,7 +67,9 @@ def _collection() -> dict[str, Any]:
             "get": operation(
                 "listCancellations",
                 "List cancellations, newest first",
-                "A caller sees its own, an operator everyone's. Follow `next_cursor` until it is null.",
+                "A caller sees its own, an operator everyone's. Follow `next_cursor` until it is null: a page looks "
+                "through at most 10,000 cancellations, so with several filters it may be short, or empty, before the "
+                "last.",
                 tag=TAG,
                 parameters=query_parameters(ListQuery),
                 answers={
@@ -75,6 +94,17 @@ def _one() -> dict[str, Any]:
                 tag=TAG,
                 parameters=[_ID],
                 answers={"200": shown},
+                refusals=("not-found",),
+            )
+        },
+        "/v1/cancellations/{id}/why": {
+            "get": operation(
+                "explainCancellation",
+                "Tell why it stands where it stands",
+                "In words, for people: what it waits for, until when, and what happens then.",
+                tag=TAG,
+                parameters=[_ID],
+                answers={"200": answer("Why", "Explanation", "why")},
                 refusals=("not-found",),
             )
         },

@@ -62,6 +62,11 @@ _PARTS: dict[str, dict[str, Any]] = {
     "nothing-to-resolve": {"detail": "The cancellation is in_progress; only one that needs review can be resolved so."},
     "batch-called-off": {"detail": "The batch was called off: it takes no more cancellations."},
     "evidence-missing": {"detail": "Give the refund's amount, currency and reference as evidence."},
+    "more-than-shown": {
+        "detail": "13 cancellations would be touched now, 12 were shown. Nothing was done.",
+        "touched": 13,
+        "at_most": 12,
+    },
     "too-many-requests": {
         "detail": "'shop' may make 200 requests a second. Wait as long as Retry-After says, then go on."
     },

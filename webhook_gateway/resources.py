@@ -118,6 +118,14 @@ class CancellationList(Shown):
     next_cursor: Annotated[str | None, Field(description="Opaque; null on the last page")]
 
 
+class Explanation(Shown):
+    """Why a cancellation stands where it stands, for people: the words may change."""
+
+    id: str
+    status: Annotated[str, Field(json_schema_extra={"enum": list(STATUSES)})]
+    why: Annotated[str, Field(description="What it waits for, until when, and what happens then")]
+
+
 class TransitionShown(Shown):
     """A change of status or step, a wait, or a note."""
 

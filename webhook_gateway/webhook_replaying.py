@@ -1,11 +1,12 @@
 """Replaying over HTTP: what an operator asks for, and the answer. What a replay does is in `shared.webhook_replays`."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from shared import webhook_replays
+from shared import presses, webhook_replays
 from shared.cancellation_request import invalid
 from shared.problems import Problem
 from shared.webhook_selection import Page, Selection, page
@@ -76,15 +77,16 @@ def replay_those(asked: ReplayBody, *, by: str) -> Replay:
             session, asked, partners=current.settings().partner_codes, limit=asked.limit,
             before=before(asked.cursor),
         )  # fmt: skip
-    return _replay(found, is_dry=asked.dry_run, by=by)
+    meant = {name: str(value) for name, value in asked if name in Selection.model_fields and value is not None}
+    return _replay(found, meant, is_dry=asked.dry_run, by=by)
 
 
 def replay_one(webhook_id: UUID, *, is_dry: bool, by: str) -> Replay:
     """Replay one webhook, or tell what that would change; without items there is no such webhook."""
-    return _replay(Page(ids=(webhook_id,), before=None), is_dry=is_dry, by=by)
+    return _replay(Page(ids=(webhook_id,), before=None), {"webhook_id": str(webhook_id)}, is_dry=is_dry, by=by)
 
 
-def _replay(found: Page, *, is_dry: bool, by: str) -> Replay:
+def _replay(found: Page, meant: Mapping[str, str], *, is_dry: bool, by: str) -> Replay:
     database, settings = current.database(), current.settings()
     forecast, replayed = None, 0
     if is_dry:
@@ -92,7 +94,7 @@ def _replay(found: Page, *, is_dry: bool, by: str) -> Replay:
             seen = webhook_replays.forecast(session, found.ids, settings=settings)
         left_alone, forecast = seen.left_alone, _forecast(seen)
     else:
-        done = webhook_replays.replay(database, found.ids, by=by)
+        done = presses.replay_webhooks(database, found.ids, by=by, meant=meant)
         left_alone, replayed = done.left_alone, done.replayed
     with database.reading() as session:
         shown = items(session, found.ids[:SHOWN])

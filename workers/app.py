@@ -7,15 +7,17 @@ from typing import Any
 
 from celery.signals import setup_logging, worker_init
 
-from shared import broker, logs
-from shared.config import Settings, WorkerSettings, load
+from shared import broker, error_reports, logs, tracing
+from shared.config import Settings, WorkerSettings, load, stop_if_wrong
 from shared.db import Database
 from shared.lifecycle import TaskName
-from workers import progress
+from workers import presence, progress, task_context
+from workers.partners import problems_of_clients
 from workers.runtime import Runtime, configure, connect
 
 settings = load(Settings)
 app = broker.create_celery(settings)
+app.Task.Request = "workers.quiet_requests:QuietRequest"
 app.conf.include = [
     "workers.cancel_booking",
     "workers.cancel_now",
@@ -28,8 +30,12 @@ app.conf.include = [
     "workers.celery_door",
     "workers.sweep",
     "workers.check_invariants",
+    "workers.keep_house",
+    "workers.check_insurer",
 ]
 progress.connect()
+presence.connect()
+task_context.connect()
 
 
 @setup_logging.connect(weak=False)
@@ -41,6 +47,9 @@ def _configure_logs(**_signal: Any) -> None:
 def _read_worker_settings(**_signal: Any) -> None:
     """Report every missing or wrong setting and exit 78, before any process is forked."""
     worker_settings = load(WorkerSettings)
+    error_reports.switch_on()
+    tracing.switch_on("cfar-worker")
+    stop_if_wrong(problems_of_clients(worker_settings))
 
     def build() -> Runtime:
         url = worker_settings.database_url.get_secret_value()

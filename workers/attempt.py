@@ -5,31 +5,30 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial, wraps
 from uuid import UUID
 
 import structlog
 
-from shared import calls, cancellations, transitions
+from shared import calls, cancellations, log_context, transitions
 from shared.broker import TASK_SOFT_LIMIT
 from shared.db import AWAY, Transaction
-from shared.insurer.errors import InFlight, InsurerError, NotSent, OutcomeUnknown, Refused, Unavailable
+from shared.insurer.errors import InFlight, InsurerError, OutcomeUnknown, Refused
 from shared.lifecycle import Step
 from shared.models import Call, Cancellation
+from workers import step_spans
 from workers.partners import SwitchedOff
 from workers.plan import CannotGoOn
 from workers.retries import Decision, NewRound, Park, Postpone, ReadBack, Reject, backoff, decide
-from workers.runtime import runtime
+from workers.runtime import partner_of, runtime
 from workers.turn_taking import taking
 
 RENEW_EVERY = 2.0
 """Seconds; a quarter of the lease, so that three renewals may fail before it runs out."""
 MAX_UNEXPECTED = 5
 """Tries that may end in an error nobody foresaw before a person looks at it."""
-
-SILENT = frozenset({502, 503, 504})
-"""Answers of whoever stands in front of an insurer that is away."""
 
 log = structlog.get_logger()
 
@@ -40,6 +39,13 @@ def keeping(held: Cancellation, step: Step, call: Call | None = None, *, sent_re
 
     Any other exception is written as a postponement too, and then rises, so that Flower shows the failure.
     """
+    named = log_context.about(**log_context.ids_of(held), step=step)
+    with named, _deciding(held, step, call, sent_reasons=sent_reasons):
+        yield
+
+
+@contextmanager
+def _deciding(held: Cancellation, step: Step, call: Call | None, *, sent_reasons: bool) -> Iterator[None]:
     try:
         with renewing(partial(cancellations.renew_lease, held=held), of=held.id):
             yield
@@ -62,7 +68,8 @@ def keeping(held: Cancellation, step: Step, call: Call | None = None, *, sent_re
 def renewing(renew: Callable[[Transaction], bool], *, of: UUID) -> Iterator[None]:
     """Renew a lease during the block, until `renew` says that it is no longer ours."""
     stop = threading.Event()
-    keeper = threading.Thread(target=_renew_until, args=(renew, stop), name=f"lease-{of}", daemon=True)
+    run = copy_context().run  # its lines in the log carry the same ids
+    keeper = threading.Thread(target=run, args=(_renew_until, renew, stop), name=f"lease-{of}", daemon=True)
     keeper.start()
     try:
         yield
@@ -87,7 +94,9 @@ def one_try(step: Step) -> Callable[[Callable[[str], None]], Callable[[str], Non
     def decorate(run: Callable[[str], None]) -> Callable[[str], None]:
         @wraps(run)
         def counted(cancellation_id: str) -> None:
-            with taking(step, UUID(cancellation_id)) as is_its_turn:
+            row_id = UUID(cancellation_id)
+            named = log_context.about(cancellation_id=str(row_id), step=step)
+            with named, step_spans.span_of(step, row_id), taking(step, row_id) as is_its_turn:
                 if is_its_turn:
                     tried(cancellation_id)
 
@@ -157,7 +166,7 @@ def _settle(held: Cancellation, step: Step, call: Call | None, error: InsurerErr
         is_read=call is None,
         sent_reasons=sent_reasons,
     )
-    if isinstance(decision, Postpone) and _answers_nobody(held, error):
+    if isinstance(decision, Postpone) and partner_of(held).answers_nobody(error):
         decision = replace(decision, counts=False)
 
     def end(tx: Transaction) -> None:
@@ -165,18 +174,10 @@ def _settle(held: Cancellation, step: Step, call: Call | None, error: InsurerErr
         if call is not None:  # after the cancellation's row: every transaction locks the two in this order
             _record_call(tx, call, error, decision)
 
-    log.warning("call_failed", cancellation_id=str(held.id), step=step, error=str(error), then=type(decision).__name__)
+    log.warning(
+        "call_failed", cancellation_id=str(held.id), step=step, error=error.in_brief, then=type(decision).__name__
+    )
     _write(held, step, end)
-
-
-def _answers_nobody(held: Cancellation, error: InsurerError) -> bool:
-    """Tell whether a try failed only because the insurer is away: that is no failure of the cancellation.
-
-    An answer 500 may be about the request itself, so those are counted.
-    """
-    is_silent = error.status is None or error.status in SILENT
-    is_of_insurer = isinstance(error, NotSent | Unavailable | OutcomeUnknown)
-    return is_silent and is_of_insurer and runtime().breakers.is_any_open(held.partner)
 
 
 def _record_call(tx: Transaction, call: Call, error: InsurerError, decision: Decision) -> None:

@@ -52,7 +52,8 @@ def _ask(claim: Claim) -> Answer[xclaim.Claim] | None:
     except (InsurerError, SwitchedOff) as error:
         if milestones.PREMIUM_REFUND in claim.milestones:
             raise  # only a claim that XClaim, asked, shows to be ours and open may start a cancellation
-        log.warning("claim_not_shown", claim=claim.reference, error=str(error), next="asked again later")
+        why = error.in_brief if isinstance(error, InsurerError) else str(error)
+        log.warning("claim_not_shown", claim=claim.reference, error=why, next="asked again later")
         return None
 
 

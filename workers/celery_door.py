@@ -18,12 +18,13 @@ import structlog
 from celery import Task
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 
-from shared import caller_actions, intake, refund_report, transitions
+from shared import caller_actions, intake, log_context, refund_report, tracing, transitions
 from shared.cancellation_request import parse
 from shared.db import AWAY
 from shared.idempotency import InvalidKey, read_key
 from shared.lifecycle import TaskName
 from shared.problems import Problem
+from shared.trace_context import belonging_to, trace_id
 from workers.app import app
 from workers.runtime import runtime
 
@@ -66,7 +67,12 @@ def door(task: TaskName) -> Callable[[Callable[[Order], None]], Callable[..., No
         def run(self: Task, *args: Any, **kwargs: Any) -> None:
             message = _Message(task=task, message_id=str(self.request.id), args=args, kwargs=kwargs)
             try:
-                _take_or_record(take, message)
+                with (
+                    tracing.span(task.value) as trace,
+                    belonging_to(trace),
+                    log_context.about(trace_id=trace_id(trace)),
+                ):
+                    _take_or_record(take, message)
             except (SoftTimeLimitExceeded, *AWAY) as error:
                 log.warning(
                     "request_put_back",

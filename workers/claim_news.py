@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared import callbacks, cancellations, claims, milestones, transitions
+from shared import callbacks, cancellations, claims, log_context, milestones, transitions
 from shared.claims import News
 from shared.db import Transaction
 from shared.insurer.answers import Answer
@@ -93,7 +93,7 @@ def note_missed(tx: Transaction, news: News) -> None:
     reason = f"claim {_name(claim)}, asked without a webhook: {', '.join([*told, *news.reached])}"
     details = {"status": list(change or ()), "milestones": list(news.reached)}
     transitions.note(tx, row, MISSED, actor="xclaim", reason=reason, details=details)
-    tx.log(MISSED, level=logging.WARNING, cancellation_id=str(row.id), claim=_name(claim), **details)
+    tx.log(MISSED, level=logging.WARNING, **log_context.ids_of(row), claim=_name(claim), **details)
 
 
 def note_milestones(tx: Transaction, row: Cancellation, news: News, event: xclaim.ClaimEvent | None = None) -> None:
@@ -154,7 +154,7 @@ def _alarm_once(tx: Transaction, row: Cancellation, claim: Claim, alarm: str, re
     about = f"{claim.id} {word}"
     if not transitions.is_noted(tx.session, row.id, alarm, about):
         transitions.note(tx, row, alarm, actor="xclaim", reason=reason, details={"about": about})
-        tx.log(alarm, level=logging.WARNING, cancellation_id=str(row.id), claim=_name(claim), word=word)
+        tx.log(alarm, level=logging.WARNING, **log_context.ids_of(row), claim=_name(claim), word=word)
 
 
 def _holder(tx: Transaction, claim: Claim) -> Cancellation:

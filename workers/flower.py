@@ -25,6 +25,7 @@ def arguments(settings: FlowerSettings) -> list[str]:
         *("--quiet", "--app", "workers.app", "flower"),
         "--address=0.0.0.0",  # the platform's router is not on this host
         f"--port={settings.port}",
+        f"--conf={Path(__file__).with_name('flower_conf.py')}",
     ]
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
-from shared import cancellations, claims, transitions, webhook_events
+from shared import cancellations, claims, log_context, transitions, webhook_events
 from shared.db import AWAY, Transaction, now_plus
 from shared.insurer.answers import Answer
 from shared.insurer.errors import HeldBack, InsurerError, NotFound, Refused, Throttled
@@ -60,13 +60,20 @@ def _handle(delivery: WebhookDelivery, raw: bytes) -> None:
     if delivery.booking_id is not None:
         look_at_booking.look(delivery)
         return
+    if not raw:  # removed by retention, and replayed since
+        with runtime().database.transaction() as tx:
+            webhook_events.mark_handled(tx, delivery, "kept: its body was removed", outcome="kept")
+        return
     event = wire.parse_event(raw)
     with runtime().database.transaction() as tx:
         partners = runtime().settings.signing_with(delivery.key_id)
-        claim = claims.find_for_event(tx.session, partners=partners, token=delivery.token, event=event)
+        claim = claims.find_for_event(
+            tx.session, partners=partners, token=delivery.token, event=event, key_id=delivery.key_id
+        )
         if claim is None:
             _put_off_in(tx, delivery, "no claim of ours matches yet", at_last="kept: no claim of ours matches")
             return
+        log_context.bind(cancellation_id=str(claim.cancellation_id))
         is_another = claims.contradicts(event, claim)
         # What a verified event says counts at once, even while XClaim cannot be asked.
         is_ours = not is_another and (delivery.token is not None or claims.names(event, claim))
@@ -137,7 +144,7 @@ def _ask(claim: Claim, reference: str | None, claim_id: str | None) -> Answer[xc
         return None
     except Refused as error:
         log.warning(
-            "claim_not_shown", claim=reference or claim_id, error=str(error), next="the event itself is applied"
+            "claim_not_shown", claim=reference or claim_id, error=error.in_brief, next="the event itself is applied"
         )
         return None
 
@@ -166,12 +173,16 @@ def _take_answer(
 def _ask_again(delivery: WebhookDelivery, error: InsurerError, *, claim_row_id: UUID | None = None) -> None:
     """Ask later; waiting for a turn, or for an insurer that answers nobody, is no failed try."""
     verdict = f"{error}; asked again"
-    if not isinstance(error, HeldBack | Throttled):
+    if not isinstance(error, HeldBack | Throttled) and not _answers_nobody(error):
         _put_off(delivery, verdict, claim_row_id=claim_row_id)
         return
     seconds = max(error.retry_after or 0.0, 1.0)
     with runtime().database.transaction() as tx:
         webhook_events.postpone(tx, delivery, verdict, seconds=seconds, claim_row_id=claim_row_id, counts=False)
+
+
+def _answers_nobody(error: InsurerError) -> bool:
+    return any(runtime().partner(code).answers_nobody(error) for code in runtime().settings.partner_codes)
 
 
 def _put_off(delivery: WebhookDelivery, verdict: str, *, claim_row_id: UUID | None = None) -> None:

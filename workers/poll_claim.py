@@ -54,7 +54,7 @@ def _ask_rarely(claim: Claim, error: NotFound) -> None:
         if row is not None and not transitions.is_noted(tx.session, row.id, NOT_SHOWN, str(claim.id)):
             reason = f"{error}; it is asked about once a day from now on"
             transitions.note(tx, row, NOT_SHOWN, actor="xclaim", reason=reason, details={"about": str(claim.id)})
-    log.warning(NOT_SHOWN, claim=claim.reference or claim.claim_id, error=str(error), next="asked again in a day")
+    log.warning(NOT_SHOWN, claim=claim.reference or claim.claim_id, error=error.in_brief, next="asked again in a day")
 
 
 def _ask_later(claim: Claim, error: str, *, polls: int) -> None:

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from shared import callbacks, claim_polls, turns
+from shared import callbacks, claim_polls, pauses, turns
 from shared.broker import BULK_QUEUE, CALLBACKS_QUEUE, STEPS_QUEUE, WEBHOOKS_QUEUE
 from shared.db import Transaction, now_plus
 from shared.lifecycle import TASK_OF, Step, TaskName
@@ -44,7 +44,8 @@ def sweep() -> None:
         steps += _ring_steps(tx, waiting[BULK_QUEUE], Cancellation.next_step == Step.LOOK_UP)
         in_line = turn_taking.ring_for_lines(tx)
         events = _ring(tx, WebhookDelivery, literal("webhook"), waiting[WEBHOOKS_QUEUE])
-        polls = claim_polls.ring(tx, at_most=_polls_at_most(waiting[WEBHOOKS_QUEUE]))
+        at_most = max(claim_polls.AT_ONCE - len(waiting[WEBHOOKS_QUEUE]), 0)
+        polls = claim_polls.ring(tx, at_most=at_most, partners=turn_taking.answering_about_claims())
         for row_id, step in steps:
             tx.enqueue(TASK_OF[Step(step)], row_id)
         for row_id, _ in events:
@@ -57,17 +58,11 @@ def sweep() -> None:
         log.info("rang", steps=len(steps), webhooks=len(events), polls=len(polls), in_line=in_line)
 
 
-def _polls_at_most(waiting: Sequence[UUID]) -> int:
-    """Leave room for what XClaim sends by itself: questions are asked while few messages wait, and can be answered."""
-    can_ask = any(partner.claims_enabled for partner in runtime().settings.partners())
-    return max(claim_polls.AT_ONCE - len(waiting), 0) if can_ask else 0
-
-
 def _ring_steps(tx: Transaction, waiting: Sequence[UUID], of_queue: ColumnElement[bool]) -> list[tuple[UUID, str]]:
     """Ring for the steps of one queue; those that wait in a partner's line are rung for in their order instead."""
     is_nobodys = Cancellation.partner.not_in(runtime().settings.partner_codes)
     in_no_line = or_(Cancellation.turn_class.is_(None), and_(is_nobodys, Cancellation.turn_class < turns.HELD))
-    return _ring(tx, Cancellation, Cancellation.next_step, waiting, of_queue, in_no_line)
+    return _ring(tx, Cancellation, Cancellation.next_step, waiting, of_queue, in_no_line, pauses.not_paused())
 
 
 def _ring(

@@ -15,7 +15,7 @@ from shared.db import AWAY, Transaction
 from shared.lifecycle import TASK_OF, Step
 from shared.models import Cancellation
 from shared.rate_limit import TurnTooLate
-from workers.partners import Partner
+from workers.partners import XCLAIM, Partner, PartnerUnknown
 from workers.runtime import runtime
 
 LIMITED = frozenset({Step.LOOK_UP, Step.PREVIEW, Step.CONFIRM, Step.CANCEL})
@@ -45,18 +45,18 @@ def taking(step: Step, cancellation_id: UUID) -> Iterator[bool]:
     if partner is None:
         yield True
         return
-    with partner.breaker.turn() as may_send:
-        if not may_send:
-            _give_back(partner, cancellation_id)
-            yield False
-            return
-        if not _waited(partner, step, cancellation_id):
-            yield False
-            return
-        try:
-            with partner.limit.prepaid():
-                yield True
-        finally:
+    has_run = False
+    try:
+        with partner.breaker.turn() as may_send:
+            if may_send and _waited(partner, step, cancellation_id):
+                has_run = True
+                with partner.limit.prepaid():
+                    yield True
+                return
+        _give_back(partner, cancellation_id)
+        yield False
+    finally:
+        if has_run:
             _ring_for_next(partner)
 
 
@@ -66,28 +66,45 @@ def ring_for_lines(tx: Transaction) -> int:
     The sweeper's part, or nothing would begin.
     """
     waiting = turns.partners_in_line(tx.session)
-    configured = [code for code in runtime().settings.partner_codes if code in waiting]
-    return sum(len(_ring_for_line(tx, runtime().partner(code)).to_ring) for code in configured)
+    partners = [_connected(code) for code in runtime().settings.partner_codes if code in waiting]
+    return sum(len(_ring_for_line(tx, partner).to_ring) for partner in partners if partner is not None)
+
+
+def answering_about_claims() -> list[str]:
+    """Return the partners whose XClaim can be asked now, as far as is known."""
+    claiming = [settings.xcover_partner_code for settings in runtime().settings.partners() if settings.claims_enabled]
+    partners = [partner for code in claiming if (partner := _connected(code)) is not None]
+    return [partner.code for partner in partners if not partner.breakers[XCLAIM].is_open()]
 
 
 def _ring_for_line(tx: Transaction, partner: Partner) -> turns.Front:
-    count = max(round(ON_THEIR_WAY / partner.limit.interval), 3)
-    if partner.breaker.is_open():
-        count = 1  # it answers nobody: one request finds out whether it does again
-    front = turns.front_of_line(tx, partner=partner.code, count=count)
+    is_away = partner.breaker.is_open()
+    count = 1 if is_away else max(round(ON_THEIR_WAY / partner.limit.interval), 3)
+    front = turns.front_of_line(tx, partner=partner.code, count=count, probing=is_away)
     for row_id, step in front.to_ring:
         tx.enqueue(TASK_OF[Step(step)], row_id)
     return front
 
 
 def _partner(cancellation_id: UUID) -> Partner | None:
-    """Return whose turn the step waits for; None when the settings do not name that partner, as the step will see."""
+    """Return whose turn the step waits for; None when that partner has none, as the step will see."""
     settings = runtime().settings
     code: str | None = settings.xcover_partner_code
     if len(settings.partner_codes) > 1:
         with runtime().database.reading() as session:
             code = session.scalar(select(Cancellation.partner).where(Cancellation.id == cancellation_id))
-    return None if code is None or settings.of_partner(code) is None else runtime().partner(code)
+    return None if code is None else _connected(code)
+
+
+def _connected(code: str) -> Partner | None:
+    """Return a partner's connections; None when there are none to be had, which its own steps will tell."""
+    try:
+        return runtime().partner(code)
+    except PartnerUnknown:
+        return None
+    except Exception as error:
+        log.exception("partner_not_connected", partner=code, error=type(error).__name__, next="its steps need a person")
+        return None
 
 
 def _waited(partner: Partner, step: Step, cancellation_id: UUID) -> bool:
@@ -98,8 +115,6 @@ def _waited(partner: Partner, step: Step, cancellation_id: UUID) -> bool:
         is_granted = _is_granted(partner, bulk_patience) or (
             not _is_of_batch(cancellation_id) and _is_granted(partner, patience)
         )
-    if not is_granted:
-        _give_back(partner, cancellation_id)
     return is_granted
 
 

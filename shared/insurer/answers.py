@@ -82,6 +82,7 @@ def _error(
         evidence={"http_status": reply.status, "problems": [list(pair) for pair in problems], **body},
         insurer_time=reply.insurer_time,
         retry_after=retry_after,
+        service=reply.service,
     )
 
 

@@ -35,6 +35,7 @@ class InsurerError(Exception):
 
     attempted: what was tried, on what. status: HTTP status, if any arrived. problems: (path, text) pairs from
     the body. evidence: redacted, JSON-able. insurer_time: the answer's Date, aware UTC. retry_after: seconds.
+    service: whose gate the request went through, if any.
     """
 
     means: ClassVar[str] = "failed"
@@ -48,6 +49,7 @@ class InsurerError(Exception):
         evidence: Mapping[str, object] | None = None,
         insurer_time: datetime | None = None,
         retry_after: float | None = None,
+        service: str | None = None,
     ) -> None:
         self.attempted = redact_text(attempted)
         super().__init__(self.attempted)  # alone in args: pickle rebuilds from it, then restores the rest
@@ -56,11 +58,17 @@ class InsurerError(Exception):
         self.evidence: dict[str, object] = dict(evidence or {})
         self.insurer_time = insurer_time
         self.retry_after = retry_after
+        self.service = service
+
+    @property
+    def in_brief(self) -> str:
+        """What happened, for the log: without the insurer's own words, which may name persons."""
+        answered = "" if self.status is None else f" (answered {self.status})"
+        return f"could not {self.attempted}{answered}: {self.means}"
 
     def __str__(self) -> str:
-        answered = "" if self.status is None else f" (answered {self.status})"
         said = "; ".join(f"{path}: {text}" if path else text for path, text in self.problems[:5])
-        return f"could not {self.attempted}{answered}: {self.means}" + (f" [{said}]" if said else "")
+        return self.in_brief + (f" [{said}]" if said else "")
 
 
 class NotSent(InsurerError):

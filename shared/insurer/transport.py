@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -66,7 +66,7 @@ class Reply:
 
     json: the body with exact Decimals; None when it is not JSON, too large, or null. excerpt: the start of
     such a body, redacted. insurer_time: the Date header, aware UTC. retry_after: seconds.
-    next_link: the address in the Link header under rel="next".
+    next_link: the address in the Link header under rel="next". service: whose gate the request went through.
     """
 
     status: int
@@ -75,19 +75,45 @@ class Reply:
     insurer_time: datetime | None
     retry_after: float | None
     next_link: str | None
+    service: str | None = None
+
+
+class Passage:
+    """One request on its way through a gate."""
+
+    is_answered: bool | None = None
+    """None until an answer has come, or it is certain that none will."""
+    failure: str = ""
+
+    def ended(self, status: int) -> None:
+        """Note that an answer came; one from 500 on says that the other side is out of order."""
+        self.is_answered = status < OUT_OF_ORDER
+        self.failure = "" if self.is_answered else f"answered {status}"
+
+    def failed(self, error: Exception) -> None:
+        """Note that no answer came."""
+        self.is_answered, self.failure = False, type(error).__name__
 
 
 class Gate(Protocol):
-    """What may hold requests back, and is told how each one ended."""
+    """What may hold requests back, and learns how each one ended."""
 
-    def admit(self, attempted: str) -> bool:
-        """Let a request leave and return whether it is a probe; raise HeldBack, with nothing sent."""
+    @property
+    def service(self) -> str:
+        """What errors call it."""
 
-    def answered(self) -> None:
-        """Note that an answer came."""
+    def request(self, attempted: str) -> AbstractContextManager[Passage]:
+        """Let one request leave inside the block; raise HeldBack, with nothing sent."""
 
-    def failed(self, error: str, *, is_probe: bool) -> None:
-        """Note that none came, or one that says the other side is out of order."""
+
+class _Open:
+    """The gate of those that have none."""
+
+    service = None
+
+    @contextmanager
+    def request(self, _attempted: str) -> Iterator[Passage]:
+        yield Passage()
 
 
 class InsurerHttp:
@@ -105,7 +131,7 @@ class InsurerHttp:
         gate: Gate | None = None,
     ) -> None:
         """`look_up` finds a host's addresses, once for each connection; `max_body` is in bytes."""
-        self._gate = gate
+        self._gate = gate or _Open()
         self._timeouts = timeouts or Timeouts()
         self._max_body = max_body
         self._client = httpx.Client(
@@ -133,37 +159,27 @@ class InsurerHttp:
         Raises NotSent; for a read Unavailable; for a deed OutcomeUnknown, even when a reused connection is
         reset before the first byte of an answer: the request may have been read. Raises HeldBack, as the gate does.
         """
-        is_probe = self._gate is not None and self._gate.admit(attempted)
-        with self.deadline(), _translated(attempted, is_read=is_read), self._watched(is_probe=is_probe):
+        with (
+            self.deadline(),
+            _translated(attempted, is_read=is_read, service=self._gate.service),
+            self._gate.request(attempted) as passage,
+        ):
             request = self._client.build_request(method, url, content=content)
             path = request.url.raw_path.decode("ascii").partition("?")[0]
             request.headers.update(headers_for(method, path))
             if self.time_left() <= 0:
                 raise httpx.PoolTimeout("the call's time was spent before it began")
-            response = self._client.send(request, stream=True)
             try:
-                body = _limited_body(response, self._max_body)
-            finally:
-                response.close()
-            self._note_status(response.status_code, is_probe=is_probe)
-        return _reply(response, body)
-
-    @contextmanager
-    def _watched(self, *, is_probe: bool) -> Iterator[None]:
-        try:
-            yield
-        except _UNANSWERED as error:
-            if self._gate is not None:
-                self._gate.failed(type(error).__name__, is_probe=is_probe)
-            raise
-
-    def _note_status(self, status: int, *, is_probe: bool) -> None:
-        if self._gate is None:
-            return
-        if status >= OUT_OF_ORDER:
-            self._gate.failed(f"answered {status}", is_probe=is_probe)
-        else:
-            self._gate.answered()
+                response = self._client.send(request, stream=True)
+                try:
+                    body = _limited_body(response, self._max_body)
+                finally:
+                    response.close()
+            except _UNANSWERED as error:
+                passage.failed(error)
+                raise
+            passage.ended(response.status_code)
+        return replace(_reply(response, body), service=self._gate.service)
 
     @contextmanager
     def deadline(self) -> Iterator[None]:
@@ -199,13 +215,14 @@ def _not_a_number(word: str) -> NoReturn:
 
 
 @contextmanager
-def _translated(attempted: str, *, is_read: bool) -> Iterator[None]:
+def _translated(attempted: str, *, is_read: bool, service: str | None) -> Iterator[None]:
     try:
         yield
     except _NOTHING_SENT as error:
-        raise NotSent(attempted, evidence=_evidence(error)) from error
+        raise NotSent(attempted, evidence=_evidence(error), service=service) from error
     except httpx.HTTPError as error:
-        raise (Unavailable if is_read else OutcomeUnknown)(attempted, evidence=_evidence(error)) from error
+        kind = Unavailable if is_read else OutcomeUnknown
+        raise kind(attempted, evidence=_evidence(error), service=service) from error
 
 
 def _evidence(error: Exception) -> dict[str, object]:

@@ -6,11 +6,11 @@ from alembic import context
 from sqlalchemy import JSON, URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from shared import batch_models, breaker_models, callback_models, columns, models, webhook_models
+from shared import batch_models, breaker_models, callback_models, columns, models, operations_models, webhook_models
 from shared.config import Settings, load
 from shared.db import Database, UtcDateTime
 
-_TABLES = (batch_models, breaker_models, callback_models, models, webhook_models)
+_TABLES = (batch_models, breaker_models, callback_models, models, operations_models, webhook_models)
 """Imported, so that the metadata knows every table."""
 
 

@@ -117,6 +117,8 @@ TASKS_WITHOUT_BOUNDARIES = {
     TaskName.FAN_OUT_WEBHOOKS: "it writes nothing, and the sweeper rings for what it does not send",
     TaskName.DELIVER_CALLBACK: "it moves no cancellation on; that a message is sent again is told in test_callbacks.py",
     TaskName.PROBE: "it touches a file and nothing else",
+    TaskName.CHECK_INSURER: "it moves nothing on: it asks about what does not exist, and notes what was said",
+    TaskName.KEEP_HOUSE: "it moves nothing on: it removes what has ended, a batch in each transaction",
     TaskName.CHECK_INVARIANTS: "it moves nothing on: what it blocks is one transaction, and it looks again",
 }
 
@@ -139,7 +141,29 @@ WRITING_ROUTES_WITHOUT_BOUNDARIES = {
     "batches.pause": "it changes rows in chunks; a repeat goes on where it stopped",
     "batches.resume": "the same",
     "batches.call_off": "the same",
+    "doctor.ask": "it writes a row only to take it back, and has a worker ask what may be asked at any time",
+    "steering.press": "the same, each row by what retries or aborts a single one; told in test_steering.py",
+    "pauses.pause": "it writes one row in one transaction, and a repeat changes nothing",
+    "pauses.resume": "it removes one row in one transaction, and a repeat changes nothing",
+    "erasures.erase": "one transaction empties what is meant; a repeat finds nothing more to do",
     "callbacks.replay": "it makes messages due again in one transaction; a repeat does so too",
+}
+WRITING_ROUTES_WITHOUT_BOUNDARIES |= {
+    f"console.{press}": why
+    for press, why in {
+        "take_sign_in": "it writes a cookie",
+        "sign_out": "it takes a cookie back",
+        "retry": "the transaction of cancellations.retry",
+        "abort": "the transaction of cancellations.abort",
+        "resolve": "the transaction of cancellations.resolve",
+        "send_callbacks": "the transaction of callbacks.replay",
+        "replay_one": "that of webhook_operations.replay_one",
+        "replay_those": "those of webhook_operations.replay_those",
+        "steer_batch": "the chunks of batches.pause, batches.resume and batches.call_off",
+        "bulk_press": "it changes rows in chunks; a repeat finds what is left",
+        "pause": "it writes a pause and its audit entry in one transaction; a repeat changes nothing",
+        "resume": "the same",
+    }.items()
 }
 WITHOUT_MESSAGE = frozenset({"abort"})
 """What rings nobody has no boundary around the ring."""

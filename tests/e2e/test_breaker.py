@@ -1,12 +1,16 @@
 """Story: the insurer answers nobody. What is accepted waits, one request at a time asks, then everything goes on."""
 
+import json
 from datetime import timedelta
 
 import pytest
 
+from shared import webhook_events
 from shared.breakers import LONGEST_PAUSE, OPENS_AFTER
+from shared.webhook_models import WebhookDelivery
+from shared.xclaim.signature import key_id
 from tests.simulator import SimulatorServer
-from tests.world import World
+from tests.world import WEBHOOK_KEY, World
 
 SKIP = {"mode": "skip"}
 pytestmark = [pytest.mark.key_mode("honoured"), pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)]
@@ -90,3 +94,38 @@ def test_while_xclaim_is_down_claims_wait_and_what_needs_no_claim_goes_on(world:
     world.settle()
     assert {world.row(row_id).status for row_id in claiming} == {"completed"}
     assert [len(world.effects("claim", booking)) for booking in bookings] == [1] * 8
+
+
+@pytest.mark.parametrize("on", ["get_booking", "preview"])
+def test_one_whose_own_request_goes_unanswered_keeps_nobody_from_being_served(world: World, on: str) -> None:
+    fault = {"on": on, "do": "error_before", "status": 503, "times": 10_000}
+    poisons = [world.accept(world.booking(faults=[fault]), refund=SKIP) for _ in range(2)]
+    world.drain()
+    pass_time(world, until=timedelta(minutes=4), each=20)
+    others = [world.accept(world.booking(), refund=SKIP) for _ in range(3)]
+    world.database.published.clear()  # their messages are lost: the line alone gets them their turn
+    pass_time(world, until=timedelta(minutes=12), each=20)
+    assert {world.row(row_id).status for row_id in others} == {"completed"}
+    assert {world.row(row_id).status for row_id in poisons} == {"in_progress"}
+
+
+def test_a_webhook_is_not_given_up_because_its_own_question_was_the_probe(world: World) -> None:
+    booking = world.booking(policies=[{"price": 50}])
+    row_id = world.accept(booking, claim={}, refund=SKIP)
+    world.settle()
+    claim = world.claim(row_id)
+    raw = json.dumps({"event": "claim.updated", "payload": {"id": claim.claim_id}}).encode()
+    with world.database.transaction() as tx:
+        delivery_id, _ = webhook_events.record(
+            tx, raw, source="xclaim", token=claim.webhook_token, key_id=key_id(WEBHOOK_KEY), headers={}
+        )
+    world.control.settings(outage=503)
+    pass_time(world, until=timedelta(hours=3), each=120)
+    (delivery,) = world.all(WebhookDelivery, WebhookDelivery.id == delivery_id)
+    assert delivery.handled_at is None
+    assert delivery.tries <= OPENS_AFTER
+
+    world.control.settings(outage=None)
+    pass_time(world, until=timedelta(minutes=20), each=60)
+    (delivery,) = world.all(WebhookDelivery, WebhookDelivery.id == delivery_id)
+    assert delivery.outcome in {"applied", "unchanged"}

@@ -2,19 +2,25 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import update
 
 from shared import webhook_events
 from shared.cancellation_request import parse
+from shared.lifecycle import TaskName
+from shared.models import Cancellation
 from shared.problems import Problem
 from shared.webhook_models import WebhookDelivery
 from shared.xclaim.signature import key_id
 from tests.simulator import CLAIM_TYPE_ID, PARTNER_CODE, SimBooking, SimulatorServer
 from tests.simulator.credentials import Credentials
 from tests.world import WEBHOOK_KEY, World
+from workers import partners
+from workers.partners import PartnerUnknown
 from workers.runtime import runtime
 
 OTHER = "OTHER"
@@ -167,3 +173,57 @@ def test_an_event_that_another_partners_key_signs_touches_no_claim_of_ours(
         (delivery,) = world.all(WebhookDelivery, WebhookDelivery.id == delivery_id)
         assert delivery.outcome == outcome
         assert ("claim_paid" in world.claim(row_id).milestones) is (outcome == "applied")
+
+
+def test_a_partner_whose_clients_cannot_be_built_stops_nobody_else(
+    world: World, monkeypatch: pytest.MonkeyPatch, others_insurer: SimulatorServer
+) -> None:
+    runtime()._partners.pop(OTHER, None)
+    real = partners.connect
+
+    def broken(settings: Any, **given: Any) -> Any:
+        if settings.xcover_partner_code == OTHER:
+            raise ValueError("nothing can be built from this")
+        return real(settings, **given)
+
+    monkeypatch.setattr(partners, "connect", broken)
+    stuck = of_other(world, others_insurer.control.add_booking(), refund=SKIP)
+    going = world.accept(world.booking(), refund=SKIP)
+    with world.database.transaction() as tx:  # both stand in line, as after a moment without a free turn
+        tx.session.execute(update(Cancellation).values(turn_class=1, turn=1, ring_after=None))
+    world.database.published.clear()
+    world.sweep()
+    world.drain()
+    assert world.row(going).status == "completed"
+
+    for _ in range(8):
+        with suppress(ValueError):
+            world.run(TaskName.LOOK_UP, stuck)
+        world.later(60)
+    assert world.row(stuck).status == "needs_review"
+
+
+def test_after_a_partner_is_gone_its_key_opens_no_other_partners_claims(
+    world: World, others_insurer: SimulatorServer
+) -> None:
+    ours = world.accept(world.booking(policies=[{"price": 50}]), claim={}, refund=SKIP)
+    theirs = of_other(world, others_insurer.control.add_booking(policies=[{"price": 50}]), claim={}, refund=SKIP)
+    world.settle()
+    world.settings.add_partner("THIRD", {"xcover_api_key": "k", "xcover_api_secret": "s"}, callers=None)
+    world.settings._others.pop(OTHER)
+
+    def told(row_id: UUID, *, own_address: bool) -> bool:
+        claim = world.claim(row_id)
+        closed = {"event": "claim.updated", "payload": {"id": claim.claim_id, "status": {"category": "Declined"}}}
+        with world.database.transaction() as tx:
+            webhook_events.record(
+                tx, json.dumps(closed).encode(), source="xclaim", key_id=key_id(OTHERS_WEBHOOK_KEY), headers={},
+                token=claim.webhook_token if own_address else None,
+            )  # fmt: skip
+        with suppress(PartnerUnknown):
+            world.drain()
+        return "claim_closed_unpaid" in world.claim(row_id).milestones
+
+    assert not told(ours, own_address=False)
+    assert not told(ours, own_address=True)
+    assert not told(theirs, own_address=False)

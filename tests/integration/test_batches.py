@@ -40,7 +40,7 @@ def test_a_line_becomes_the_row_it_would_be_alone_but_waits_for_its_turn(bulk: B
     bulk.taken(batch, [line(1, **asked)])
 
     row = next(row for row in bulk.rows() if row.batch_id is not None)
-    own = {"id", "idempotency_key", "created_at", "updated_at", "next_attempt_at"}
+    own = {"id", "idempotency_key", "created_at", "updated_at", "next_attempt_at", "traceparent"}
     differing = {c.key for c in Cancellation.__mapper__.column_attrs if getattr(row, c.key) != getattr(alone, c.key)}
     assert differing - own == {"ring_after", "batch_id", "turn_class", "turn"}
     assert (row.ring_after, str(row.batch_id), row.turn_class) == (None, batch, turns.BULK)

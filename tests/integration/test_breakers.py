@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
 
+import httpx
 import pytest
 from sqlalchemy import delete, exc
 
@@ -36,7 +37,7 @@ def process(database: RecordingDatabase, *, partner: str = "ABCDE", service: str
 
 def fail(breaker: Breaker, times: int = 1, *, is_probe: bool = False) -> None:
     for _ in range(times):
-        breaker.failed("ReadTimeout", is_probe=is_probe)
+        breaker._note_failure("ReadTimeout", is_probe=is_probe)
 
 
 def state(database: RecordingDatabase) -> BreakerState:
@@ -44,9 +45,14 @@ def state(database: RecordingDatabase) -> BreakerState:
         return session.get_one(BreakerState, ("ABCDE", "xcover"))
 
 
+def probes(breaker: Breaker) -> bool:
+    """Let a request begin, and tell whether it is a probe; raise HeldBack."""
+    return breaker._admitted("read booking B") is not None
+
+
 def is_held_back(breaker: Breaker) -> bool:
     try:
-        breaker.admit("read booking B")
+        breaker._admitted("read booking B")
     except HeldBack:
         return True
     return False
@@ -71,7 +77,7 @@ def test_failures_between_which_it_answers_never_open_it(database: RecordingData
     breaker = process(database)
     for _ in range(3):
         fail(breaker, OPENS_AFTER - 1)
-        breaker.answered()
+        breaker._note_answer()
     assert not is_held_back(breaker)
     assert state(database).opened_at is None
 
@@ -102,7 +108,7 @@ def test_of_many_that_come_when_a_probe_is_due_one_may_send(
     def ask(breaker: Breaker) -> str:
         barrier.wait()
         try:
-            return "probe" if breaker.admit("read booking B") else "admitted"
+            return "probe" if probes(breaker) else "admitted"
         except HeldBack:
             return "held back"
 
@@ -119,7 +125,7 @@ def test_a_probe_that_fails_makes_the_next_one_later_until_a_limit(
     pauses = [breaker.seconds_closed_off()]
     for _ in range(6):
         later(pauses[-1] + 1)
-        assert breaker.admit("read booking B") is True
+        assert probes(breaker)
         fail(breaker, is_probe=True)
         pauses.append(breaker.seconds_closed_off())
     expected = [min(FIRST_PROBE * 2.0**n, LONGEST_PAUSE) for n in range(7)]
@@ -141,8 +147,8 @@ def test_a_probe_that_is_answered_lets_everybody_go_on(
     fail(ours, OPENS_AFTER)
     assert is_held_back(theirs)
     later(FIRST_PROBE)
-    assert ours.admit("read booking B") is True
-    ours.answered()
+    assert probes(ours)
+    ours._note_answer()
     later(1)
 
     assert not is_held_back(ours)
@@ -156,12 +162,12 @@ def test_a_probe_whose_process_died_is_followed_by_another(
     dead, living = process(database), process(database)
     fail(dead, OPENS_AFTER)
     later(FIRST_PROBE)
-    assert dead.admit("read booking B") is True
+    assert probes(dead)
 
     later(PROBE_LASTS - 5)
     assert is_held_back(living)
     later(6)
-    assert living.admit("read booking B") is True
+    assert probes(living)
 
 
 def test_a_turn_in_which_nothing_was_sent_gives_its_probe_back(
@@ -176,7 +182,7 @@ def test_a_turn_in_which_nothing_was_sent_gives_its_probe_back(
         assert may_send is True
     with breaker.turn() as may_send:
         assert may_send is True
-        assert breaker.admit("read booking B") is True
+        assert probes(breaker)
         assert is_held_back(breaker)  # a step's second request is no probe
     with breaker.turn() as may_send:
         assert may_send is False
@@ -188,16 +194,16 @@ def test_those_that_are_held_back_come_again_spread_over_the_length_of_the_outag
     breaker = process(database)
     fail(breaker, OPENS_AFTER)
     with pytest.raises(HeldBack) as soon:
-        breaker.admit("read booking B")
+        breaker._admitted("read booking B")
     assert (soon.value.retry_after or 0) <= FIRST_PROBE + 2
 
     later(10 * LONGEST_SPREAD)
-    assert breaker.admit("read booking B") is True
+    assert probes(breaker)
     fail(breaker, is_probe=True)
     waits = []
     for _ in range(50):
         with pytest.raises(HeldBack) as held:
-            breaker.admit("read booking B")
+            breaker._admitted("read booking B")
         waits.append(held.value.retry_after or 0)
     assert max(waits) - min(waits) > LONGEST_SPREAD / 2
     assert max(waits) <= LONGEST_PAUSE + LONGEST_SPREAD
@@ -211,11 +217,11 @@ def test_what_cannot_be_written_down_does_not_hide_what_became_of_the_request(
     def away() -> None:
         raise exc.OperationalError("", {}, Exception("away"))
 
-    monkeypatch.setattr(database, "transaction", away)
+    monkeypatch.setattr(database, "aside", away)
     monkeypatch.setattr(database, "reading", away)
     fail(breaker, 2 * OPENS_AFTER)
-    breaker.answered()
-    assert breaker.admit("read booking B") is False
+    breaker._note_answer()
+    assert not probes(breaker)
 
 
 def test_a_breaker_whose_row_was_removed_by_hand_is_closed(database: RecordingDatabase) -> None:
@@ -224,3 +230,46 @@ def test_a_breaker_whose_row_was_removed_by_hand_is_closed(database: RecordingDa
     with database.transaction() as tx:
         tx.session.execute(delete(BreakerState))
     assert not is_held_back(process(database))
+
+
+@pytest.mark.parametrize(
+    "error", [httpx.PoolTimeout("no connection of ours is free"), KeyError("x")], ids=["pool", "bug"]
+)
+def test_a_probe_that_was_never_sent_leaves_its_place_to_the_next(
+    database: RecordingDatabase, later: Callable[[float], None], error: Exception
+) -> None:
+    breaker = process(database)
+    fail(breaker, OPENS_AFTER)
+    later(FIRST_PROBE)
+    with pytest.raises(type(error)), breaker.request("read booking B"):
+        raise error
+    assert probes(process(database))
+
+
+def test_a_probe_that_comes_back_late_does_not_take_the_place_of_the_one_after_it(
+    database: RecordingDatabase, later: Callable[[float], None]
+) -> None:
+    slow, second, third = process(database), process(database), process(database)
+    fail(slow, OPENS_AFTER)
+    later(FIRST_PROBE)
+    with slow.turn() as may_send:
+        assert may_send is True
+        later(PROBE_LASTS + 1)
+        assert probes(second)
+    assert is_held_back(third)
+
+
+def test_a_database_that_is_away_is_asked_once_a_second_only(
+    database: RecordingDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def away() -> None:
+        asked.append(1)
+        raise exc.OperationalError("", {}, Exception("away"))
+
+    monkeypatch.setattr(database, "reading", away)
+    breaker = process(database)
+    for _ in range(50):
+        assert not probes(breaker)
+    assert len(asked) <= 5

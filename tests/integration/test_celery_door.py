@@ -59,7 +59,7 @@ def problem_of(row: Cancellation) -> str:
 
 def without_ids(row: Cancellation) -> dict[str, Any]:
     """Return a row's columns but those that differ between any two cancellations."""
-    differing = {"id", "created_at", "updated_at", "next_attempt_at", "ring_after", "idempotency_key"}
+    differing = {"id", "created_at", "updated_at", "next_attempt_at", "ring_after", "idempotency_key", "traceparent"}
     columns = {column.key for column in Cancellation.__mapper__.column_attrs} - differing
     return {name: getattr(row, name) for name in columns}
 

@@ -60,9 +60,6 @@ def test_a_request_is_told_again_after_its_partner_was_taken_away(gateway: Gatew
 
 
 def test_a_batch_is_one_partners_and_so_are_its_lines(gateway: Gateway, database: RecordingDatabase) -> None:
-    def line(key: str, **more: str) -> dict[str, str]:
-        return {"idempotency_key": key, "booking_id": BOOKING, **more}
-
     lines = [line("k-1"), line("k-2", partner=AIRLINE), line("k-3", partner="ABCDE")]
     body = {"name": "show", "partner": AIRLINE, "cancellations": lines, "skip_invalid": True}
     answer = gateway.client.post("/v1/batches", json=body, headers=bearer(SHOP) | {"Idempotency-Key": "b-1"})
@@ -95,3 +92,37 @@ def test_operators_see_which_partners_setting_a_key_is_in(gateway: Gateway) -> N
         ("ABCDE", 2, key_id(WEBHOOK_KEYS[1])),
         (AIRLINE, 1, key_id(MASTER)),
     ]
+
+
+def line(key: str, **more: str) -> dict[str, str]:
+    return {"idempotency_key": key, "booking_id": BOOKING, **more}
+
+
+def open_batch(gateway: Gateway, key: str, partner: str, *lines: dict[str, str]) -> Any:
+    body = {"name": "show", "partner": partner, "cancellations": lines, "skip_invalid": True}
+    return gateway.client.post("/v1/batches", json=body, headers=bearer(SHOP) | {"Idempotency-Key": key})
+
+
+def test_the_same_line_in_another_partners_batch_is_refused_and_not_taken_for_the_first(gateway: Gateway) -> None:
+    first = open_batch(gateway, "b-1", AIRLINE, line("k-1")).get_json()["taken"]
+    again = open_batch(gateway, "b-2", AIRLINE, line("k-1")).get_json()["taken"]
+    other = open_batch(gateway, "b-3", "ABCDE", line("k-1")).get_json()["taken"]
+    assert (first["accepted"], again["repeated"], again["ids"]) == (1, 1, first["ids"])
+    assert (other["accepted"], other["repeated"], other["ids"]) == (0, 0, [None])
+    assert other["refused"][0]["problem"]["type"] == "/problems/idempotency-key-reused"
+
+
+def test_a_single_request_is_not_answered_with_another_partners_line(gateway: Gateway) -> None:
+    open_batch(gateway, "b-1", AIRLINE, line("k-1"))
+    answer = gateway.post("", {"booking_id": BOOKING}, Idempotency_Key="k-1")
+    assert answer.status_code == 422
+    assert answer.get_json()["type"] == "/problems/idempotency-key-reused"
+
+
+def test_a_batch_is_shown_again_after_its_partner_was_taken_away(gateway: Gateway) -> None:
+    first = open_batch(gateway, "b-1", AIRLINE, line("k-1")).get_json()
+    with gateway.app.app_context():
+        current.settings()._others.clear()
+    again = open_batch(gateway, "b-1", AIRLINE, line("k-1"))
+    assert (again.status_code, again.get_json()["id"]) == (200, first["id"])
+    assert again.get_json()["taken"]["repeated"] == 1

@@ -22,8 +22,10 @@ from webhook_gateway.bodies import MAX_BATCH_BYTES, MAX_BYTES
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
-TAKE_NO_BODY = {"abort", "pause", "resume", "call_off"}
+TAKE_NO_BODY = re.compile(r"/v1/(cancellations/[^/]+/abort|batches/[^/]+/(pause|resume|call_off)|doctor)")
 """What a POST here is sent is never read."""
+CONSOLE = "/console"
+"""It takes forms: test_console_door."""
 XCOVER = "/webhooks/xcover"
 """Its signature is not of the body: without one nothing is read. Signed ones: test_gateway_xcover_webhooks."""
 
@@ -86,10 +88,11 @@ def routes_that_take_a_body(gateway: Gateway) -> list[str]:
     )
     ids = {"cancellation_id": found, "batch_id": opened.get_json()["id"], "webhook_id": found}
     posts = [rule.rule for rule in gateway.app.url_map.iter_rules() if "POST" in (rule.methods or ())]
+    posts = [rule for rule in posts if not rule.startswith(CONSOLE)]
     assert len(posts) > 13
     paths = [re.sub(r"<(?:\w+:)?(\w+)>", lambda match: ids.get(match[1], "token"), rule) for rule in posts]
     assert XCOVER in paths
-    return [path for path in paths if path.rpartition("/")[2] not in TAKE_NO_BODY and path != XCOVER]
+    return [path for path in paths if not TAKE_NO_BODY.fullmatch(path) and path != XCOVER]
 
 
 def post(gateway: Gateway, path: str, raw: bytes, **more: Any) -> Response:
@@ -155,14 +158,14 @@ def test_without_a_signature_nothing_is_read_of_a_body_that_it_does_not_sign(gat
 
 def test_what_takes_no_body_reads_none(gateway: Gateway) -> None:
     posts = [rule.rule for rule in gateway.app.url_map.iter_rules() if "POST" in (rule.methods or ())]
-    none = [rule for rule in posts if rule.rpartition("/")[2] in TAKE_NO_BODY]
+    none = [rule for rule in posts if TAKE_NO_BODY.fullmatch(rule)]
     paths = [re.sub(r"<[^>]+>", gateway.accept(key=rule), rule) for rule in none]
 
     for path in paths:
         body = Endless()
-        assert sent_as(gateway, path, body, HTTP_TRANSFER_ENCODING="chunked").status_code in {200, 404}
+        assert sent_as(gateway, path, body, HTTP_TRANSFER_ENCODING="chunked").status_code in {200, 202, 404}
         assert body.taken == 0, path
-    assert len(paths) == len(TAKE_NO_BODY)
+    assert len(paths) == 5
 
 
 DEEP = MAX_DEPTH + 1

@@ -68,9 +68,13 @@ def test_operators_rotate_likewise(database: RecordingDatabase) -> None:
     assert [asked.post(f"/{found}/retry", token=token).status_code for token in ("one", "two")] == [200, 200]
 
 
-@pytest.mark.parametrize("tokens", ["shop:a,shop:b:operator", "shop:a:operator,shop:b,other:c"])
-def test_a_name_is_either_an_operators_or_not(tokens: str, database_url: str) -> None:
-    with pytest.raises(ValidationError, match="one name with and without operator"):
+@pytest.mark.parametrize(
+    "tokens",
+    ["shop:a,shop:b:operator", "shop:a:operator,shop:b,other:c", "shop:a:viewer,shop:b:operator"],
+    ids=["caller and operator", "operator and caller", "viewer and operator"],
+)
+def test_a_name_has_one_role(tokens: str, database_url: str) -> None:
+    with pytest.raises(ValidationError, match="one name in two roles"):
         web_settings(api_tokens=tokens)
 
 

@@ -25,6 +25,15 @@ ARGUMENTS = {
     "batches list": [],
     "webhooks list": [],
     "webhooks keys": [],
+    "bulk retry": ["--status", "needs_review"],
+    "bulk skip-wait": ["--next", "confirm"],
+    "bulk abort": ["--partner", "ABCDE"],
+    "pause": ["--everything"],
+    "resume": ["--everything"],
+    "pauses": [],
+    "audit": [],
+    "doctor": [],
+    "erase": ["--booking", BOOKING],
 }
 """What a command needs to be understood; without an entry: an id."""
 
@@ -123,7 +132,7 @@ def test_a_word_is_completed_by_clicks_protocol(words: str, wanted: list[str]) -
 
 
 def test_the_page_names_every_command_in_its_own_words() -> None:
-    listed = dict(re.findall(r"^\| `cfar ([a-z ]+)` \| (.+) \|$", PAGE, re.MULTILINE))
+    listed = dict(re.findall(r"^\| `cfar ([a-z -]+)` \| (.+) \|$", PAGE, re.MULTILINE))
 
     assert listed == {name: _first_sentence(command) for name, command in COMMANDS.items()}
 

@@ -57,8 +57,8 @@ CLAIM_VARIABLES = {
     "PUBLIC_URL": "PUBLIC_URL",
     "XCLAIM_TOKEN": "XCLAIM_TOKEN (or XCLAIM_API_KEY with XCLAIM_PASSWORD)",
 }
-READ_ELSEWHERE = {"WORKER_CONCURRENCY", "WORKER_STALL_AFTER"}
-"""By the supervisor, which stands apart from these classes."""
+READ_ELSEWHERE = {"WORKER_CONCURRENCY", "WORKER_STALL_AFTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN"}
+"""By the supervisor, which stands apart from these classes, and by libraries that bring settings of their own."""
 
 Environment = Callable[[dict[str, str]], None]
 
@@ -479,12 +479,13 @@ def test_anything_else_is_no_duration(text: str, environment: Environment, capsy
     ("given", "read"),
     [
         ("shop:abc", [ApiToken(name="shop", token=SecretStr("abc"))]),
-        ("anna:abc:operator", [ApiToken(name="anna", token=SecretStr("abc"), is_operator=True)]),
+        ("anna:abc:operator", [ApiToken(name="anna", token=SecretStr("abc"), role="operator")]),
+        ("vera:abc:viewer", [ApiToken(name="vera", token=SecretStr("abc"), role="viewer")]),
         (
             " shop:abc , anna:def:operator ,",
             [
                 ApiToken(name="shop", token=SecretStr("abc")),
-                ApiToken(name="anna", token=SecretStr("def"), is_operator=True),
+                ApiToken(name="anna", token=SecretStr("def"), role="operator"),
             ],
         ),
     ],

@@ -2,10 +2,13 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import pytest
+import structlog
 from celery.worker.consumer import consumer
 
 from shared import logs
@@ -15,11 +18,11 @@ PERSON = "Qqmarkfirst"
 
 
 @contextmanager
-def configured() -> Iterator[None]:
+def configured(log_format: Literal["json", "text"] | None = None) -> Iterator[None]:
     """Log as a worker does, and put the tests' own logging back afterwards."""
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
-    logs.configure(Settings(log_level="INFO"))
+    logs.configure(Settings(log_level="INFO", log_format=log_format))
     try:
         yield
     finally:
@@ -61,3 +64,23 @@ def test_what_the_consumer_says_of_its_connection_is_kept(capsys: pytest.Capture
         consumer.logger.error(consumer.CONNECTION_ERROR, "redis://x", "refused", "Trying again")
 
     assert "Cannot connect to redis://x: refused" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("log_format", "is_terminal", "is_json"),
+    [(None, False, True), (None, True, False), ("json", True, True), ("text", False, False)],
+)
+def test_people_read_text_and_servers_write_json(
+    log_format: Literal["json", "text"] | None,
+    is_terminal: bool,
+    is_json: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    with configured(log_format):
+        structlog.get_logger().info("step_done", step="confirm")
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("{") is is_json
+    assert "step_done" in line

@@ -6,6 +6,7 @@ import pytest
 
 from shared.config import EX_CONFIG, AcceptingSettings, WebSettings, WorkerSettings, load
 from tests.unit.test_config import WEB, WORKER
+from workers.partners import problems_of_clients
 
 GOOD = """
 [partners.AIRLINE]
@@ -32,7 +33,13 @@ WRONG = {
     "claims without credentials": ("", "XCLAIM_TOKEN (or XCLAIM_API_KEY with XCLAIM_PASSWORD): required while"),
     "claims without a key for their webhooks": ("", "XCLAIM_WEBHOOK_KEYS: required while CLAIMS_ENABLED is true"),
     "refund calls without a secret": ('refund_url = "https://hush.example.test"', "REFUND_SECRET: required while"),
+    "a value that is empty": ('xclaim_token = ""', "xclaim_token: must not be empty"),
     "a secret that is none": ('refund_secret = "hush"', "REFUND_SECRET: must be random bytes in base64"),
+}
+UNBUILDABLE = {
+    "a token with a space": 'xclaim_token = "hush hush"',
+    "a path without its booking": 'xclaim_claims_by_booking_path = "claims/of"',
+    "an address with a query": 'xcover_base_url = "https://api.example.test/x/?hush=1"',
 }
 UNUSABLE = {
     "not there": (None, "No such file or directory"),
@@ -121,8 +128,23 @@ def test_what_is_wrong_with_a_table_is_told_with_its_partner_and_without_its_val
 
 def test_the_partner_of_the_variables_has_no_table_too(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text('[partners.ABCDE]\nxcover_api_key = "hush"\n')
-    told = "[partners.ABCDE]: XCOVER_PARTNER_CODE and its variables are this partner's settings already"
+    told = "[partners.ABCDE]: its settings are the plain variables; only callers may stand here"
     assert told in refusal(WebSettings, capsys)
+
+
+def test_the_partner_of_the_variables_may_have_callers_too(file: Path) -> None:
+    file.write_text('[partners.ABCDE]\ncallers = ["shop"]\n')
+    settings = load(WebSettings)
+    assert settings.may_name("shop", "ABCDE")
+    assert not settings.may_name("air-web", "ABCDE")
+
+
+def test_a_tables_milestones_stand_in_place_of_the_variables(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAIM_MILESTONES", '{"claim_paid": ["Plain Paid"]}')
+    file.write_text(GOOD + '[partners.AGENCY.claim_milestones]\npremium_refund = ["Mine"]\n')
+    agency = load(WorkerSettings).of_partner("AGENCY")
+    assert agency is not None
+    assert agency.claim_milestones == {"premium_refund": ["Mine"]}
 
 
 @pytest.mark.parametrize(("text", "told"), UNUSABLE.values(), ids=UNUSABLE)
@@ -143,3 +165,18 @@ def test_the_problems_of_the_variables_and_of_the_file_are_told_together(
     told = refusal(WorkerSettings, capsys)
     assert "  REFUND_URL: required while REFUND_MODE is call" in told
     assert told.count("XCOVER_API_SECRET: required") == 2
+
+
+@pytest.mark.parametrize("line", UNBUILDABLE.values(), ids=UNBUILDABLE)
+def test_what_no_client_can_be_built_from_is_found_before_any_work_begins(file: Path, line: str) -> None:
+    token = "" if "token" in line else 'xclaim_token = "t"\n'
+    head = '[partners.AIRLINE]\nxcover_api_key = "k"\nxcover_api_secret = "s"\nxclaim_webhook_keys = ["m"]\n'
+    file.write_text(f"{head}{token}{line}\n")
+    (problem,) = problems_of_clients(load(WorkerSettings))
+    assert problem.startswith("partner AIRLINE: ")
+    assert "hush" not in problem
+
+
+def test_codes_that_differ_in_capital_letters_alone_are_refused(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(GOOD + '[partners.airline]\nxcover_api_key = "k"\nxcover_api_secret = "s"\n')
+    assert "[partners.airline]: another partner's code differs" in refusal(WorkerSettings, capsys)
