@@ -44,7 +44,7 @@ def show_list(console: Console, page: dict[str, Any]) -> None:
     if rows:
         show_rows(console, headings, rows)
     else:
-        console.print("Nothing found.")
+        console.print("Nothing found here." if page["next_cursor"] else "Nothing found.")
     show_more(console, page)
 
 

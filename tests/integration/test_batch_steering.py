@@ -68,7 +68,7 @@ def test_calling_off_writes_what_aborting_one_writes(bulk: Bulk) -> None:
     bulk.post(f"/{batch}/call_off")
 
     one, many = (bulk.gateway.row(str(row.id)) for row in (first, second))
-    own = {"id", "idempotency_key", "booking_id", "fingerprint", "request", "updated_at", "turn"}
+    own = {"id", "idempotency_key", "booking_id", "fingerprint", "request", "updated_at", "turn", "traceparent"}
     differing = {c.key for c in Cancellation.__mapper__.column_attrs if getattr(one, c.key) != getattr(many, c.key)}
     assert differing <= own
 

@@ -55,7 +55,7 @@ def resources(gateway: Gateway) -> dict[str, str]:
     return {
         rule.rule: re.sub(r"<uuid:(\w+)>", lambda match: ids[match[1]], rule.rule)
         for rule in rules
-        if rule.rule.startswith("/v1/")
+        if rule.rule.startswith("/v1/") and rule.rule != "/v1/doctor"  # an examination is another one each time
     }
 
 

@@ -52,7 +52,7 @@ def test_every_documented_example_is_accepted(
         assert (answer.status_code, answer.get_json()["journey"]) == (202, journey), answer.text
         return
 
-    if path == f"{URL}/bulk" or path.startswith("/v1/pauses"):
+    if path == f"{URL}/bulk" or path.startswith(("/v1/pauses", "/v1/erasures")):
         answer = gateway.client.post(path, json=body, headers=bearer(OPERATOR))
         assert answer.status_code == 200, answer.text
         return
