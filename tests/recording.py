@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Table, event
 
+from shared.columns import Base
 from shared.db import Database, Message
 
 
@@ -19,6 +20,11 @@ class RecordingDatabase(Database):
 
     def _keep(self, messages: Sequence[Message]) -> None:
         self.published.extend(messages)
+
+
+def removable() -> list[Table]:
+    """Return the tables that may be emptied row by row, those first that refer to others; nobody may the audit log."""
+    return [table for table in reversed(Base.metadata.sorted_tables) if table.name != "audit_entries"]
 
 
 def _leave_syncing_to_the_host(connection: Any, _record: object) -> None:

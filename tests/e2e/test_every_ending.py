@@ -14,7 +14,6 @@ import pytest
 from sqlalchemy import delete, select
 
 from shared import caller_actions, webhook_events
-from shared.columns import Base
 from shared.invariant_checks import check_all
 from shared.lifecycle import TASK_OF, Step, TaskName
 from shared.models import Call, Cancellation, Claim, Reservation, Transition
@@ -24,7 +23,7 @@ from shared.resolutions import resolve
 from shared.rulings import ClaimAmendment, Evidence, Resolution, Ruling
 from tests.e2e.test_every_ending_table import CASES, EVENTS
 from tests.every_ending import CURRENCY, EARLIER, PREVIEWED, REFERENCE, STATES, State, write
-from tests.recording import RecordingDatabase
+from tests.recording import RecordingDatabase, removable
 from tests.simulator import SimulatorServer
 from tests.world import World
 
@@ -78,7 +77,7 @@ def every_world(
     assert broken == {}, f"invariants do not hold after some case: {broken}"
     made.close()
     with database.transaction() as tx:
-        for table in reversed(Base.metadata.sorted_tables):
+        for table in removable():
             tx.session.execute(delete(table))
     database.close()
 

@@ -123,7 +123,7 @@ def test_an_event_of_no_claim_of_ours_is_kept(world: World) -> None:
 
 def test_an_event_about_which_xclaim_never_answered_is_kept_with_its_claim(world: World) -> None:
     claim = _claimed(world)
-    world.control.settings(outage=503)
+    world.control.settings(outage=500)
     delivery_id = _arrives(world, claim.webhook_token, category="Settled")
 
     delivery = _until_given_up(world, delivery_id)

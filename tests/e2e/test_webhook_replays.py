@@ -108,7 +108,7 @@ def test_a_replay_of_a_time_range_takes_up_what_an_outage_left(world: World, gat
     early = arrive(world, claim.webhook_token, "Under Review", id=claim.claim_id)
     world.drain()
     world.later(600)
-    world.control.settings(outage=503)
+    world.control.settings(outage=500)
     missed = arrive(world, claim.webhook_token, "Action Required", id=claim.claim_id)
     world.drain()
     give_up(world)

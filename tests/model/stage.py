@@ -11,7 +11,6 @@ from uuid import UUID
 from sqlalchemy import delete, exc, select
 
 from shared import clock
-from shared.columns import Base
 from shared.db import now_plus
 from shared.lifecycle import TaskName
 from shared.models import Call, Cancellation, Reservation, Transition
@@ -29,6 +28,7 @@ from tests.model.interruptions import (
     lose_the_database,
     watch,
 )
+from tests.recording import removable
 from tests.simulator import CLAIM_TYPE_ID, PARTNER_CODE, REFUND_SECRET, SimBooking, SimulatorServer
 from tests.simulator.receiver import Arrived, Receiver
 from tests.simulator.records import Claim as InsurersClaim
@@ -69,7 +69,7 @@ class Stage(World):
         self.interruptions.calm()
         self.interruptions.struck.clear()
         with self.database.transaction() as tx:
-            for table in reversed(Base.metadata.sorted_tables):
+            for table in removable():
                 tx.session.execute(delete(table))
         self.control.reset()
         self.control.settings(webhook_tries=1, **insurer)
