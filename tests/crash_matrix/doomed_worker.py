@@ -42,6 +42,8 @@ class Try:
         self.doom = doom
         self.begun = 0
         self.rings = False
+        self.has_met = False
+        """It died once: what a stopped process commits after it woke up, beside its step, is no boundary."""
         self._thread = threading.get_ident()
 
     @property
@@ -51,10 +53,11 @@ class Try:
 
     def reach(self, boundary: Boundary, tx: Transaction | None = None) -> None:
         """Die if this is the place."""
-        if self.doom.boundary != boundary:
+        if self.doom.boundary != boundary or self.has_met:
             return
         if self.doom.only_with_messages and not (self.rings and folder.take(self.doom)):
             return
+        self.has_met = True
         if tx is None:
             folder.meet(self.doom)
         else:
