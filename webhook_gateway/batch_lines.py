@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from shared import cancellation_request
 from shared.bulk_intake import MOST_LINES, Line
-from shared.cancellation_request import CancellationRequest, Text, invalid
+from shared.cancellation_request import CancellationRequest, Text
 from shared.config import AcceptingSettings
 from shared.idempotency import LONGEST_KEY, is_key
 from shared.problems import Problem
 from shared.setting_values import PARTNER_CODE
+from webhook_gateway.bodies import read_as
 
 MAX_ERRORS = 50
 """Wrong fields named in one refusal."""
@@ -84,12 +85,7 @@ _AnyBody = TypeVar("_AnyBody", bound=BaseModel)
 
 def parse(body: Any, model: type[_AnyBody]) -> _AnyBody:
     """Read a body, not yet its lines; raise Problem naming every field that is wrong."""
-    if not isinstance(body, dict):
-        raise Problem("invalid-request", "The body must be a JSON object.", errors=[])
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        raise invalid(error, "Nothing was accepted") from error
+    return read_as(body, model, outcome="Nothing was accepted")
 
 
 def read(sent: Sequence[Any], *, settings: AcceptingSettings, caller: str, partner: str) -> Read:

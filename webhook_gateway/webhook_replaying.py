@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from shared import presses, webhook_replays
-from shared.cancellation_request import invalid
-from shared.problems import Problem
 from shared.webhook_selection import Page, Selection, page
 from webhook_gateway import current, paging
+from webhook_gateway.bodies import read_as
 from webhook_gateway.webhook_listing import before, cursor, items
 from webhook_gateway.webhook_resources import HandledCount, Replay, ReplayForecast
 
@@ -62,12 +61,7 @@ _Body = TypeVar("_Body", bound=BaseModel)
 
 def parse(body: Any, model: type[_Body]) -> _Body:
     """Read the body; raise Problem naming every field that is wrong."""
-    if not isinstance(body, dict):
-        raise Problem("invalid-request", "The body must be a JSON object.", errors=[])
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        raise invalid(error, "Nothing was replayed") from error
+    return read_as(body, model, outcome="Nothing was replayed")
 
 
 def replay_those(asked: ReplayBody, *, by: str) -> Replay:
