@@ -35,6 +35,17 @@ def oldest_row_ids(queue: str) -> list[UUID]:
     return [row_id for row_id in map(_row_id, front) if row_id is not None]
 
 
+def is_empty(queue: str) -> bool:
+    """Tell whether no message waits in a queue; asked before each step, so over a connection that is kept."""
+    try:
+        with app.pool.acquire(block=True, timeout=CONNECT_TIMEOUT) as connection:
+            redis = cast("Redis", connection.default_channel.client)
+            return not redis.llen(queue)
+    except (OperationalError, RedisError, OSError) as error:
+        log.warning("queue_not_seen", queue=queue, error=type(error).__name__)
+        return True
+
+
 def _row_id(message: bytes) -> UUID | None:
     """Return the id that a message of ours carries; of anybody else's, nothing."""
     try:

@@ -11,20 +11,26 @@ import structlog
 from sqlalchemy import select
 
 from shared import turns
+from shared.broker import STEPS_QUEUE
 from shared.db import AWAY, Transaction
 from shared.lifecycle import TASK_OF, Step
 from shared.models import Cancellation
-from shared.rate_limit import TurnTooLate
+from shared.rate_limit import Turn, TurnTooLate
+from workers import queues
 from workers.partners import XCLAIM, Partner, PartnerUnknown
 from workers.runtime import runtime
 
 LIMITED = frozenset({Step.LOOK_UP, Step.PREVIEW, Step.CONFIRM, Step.CANCEL})
 """Steps that begin with a request to XCover."""
-BULK_PATIENCE, PATIENCE = 1.5, 2.5
-"""Requests' times for which a new cancellation of a batch, and anything else, waits for its turn in a worker."""
-SHORTEST_PATIENCE, LONGEST_PATIENCE = 0.05, 2.0
+SOON, BULK_PATIENCE, PATIENCE = (0.05, 1.0), (0.2, 1.5), (0.4, 2.5)
+"""Seconds, or requests' times if those are longer, for which a step waits for its turn in a worker: a new cancellation
+while others that have begun wait for a worker, a new one of a batch, and anything else.
+
+Less than a step's own time would leave turns unused.
+"""
+LONGEST_PATIENCE = 2.0
 """Seconds."""
-ON_THEIR_WAY = 0.15
+ON_THEIR_WAY = 0.3
 """Seconds of requests, and three at least, for which messages to those in line may be on their way."""
 LOOK_EVERY = 1.0
 """Seconds between two looks for waiting rows while there are none."""
@@ -48,9 +54,10 @@ def taking(step: Step, cancellation_id: UUID) -> Iterator[bool]:
     has_run = False
     try:
         with partner.breaker.turn() as may_send:
-            if may_send and _waited(partner, step, cancellation_id):
+            turn = _reserved(partner, step, cancellation_id) if may_send else None
+            if turn is not None:
                 has_run = True
-                with partner.limit.prepaid():
+                with partner.limit.reserved(turn):
                     yield True
                 return
         _give_back(partner, cancellation_id)
@@ -107,27 +114,22 @@ def _connected(code: str) -> Partner | None:
         return None
 
 
-def _waited(partner: Partner, step: Step, cancellation_id: UUID) -> bool:
-    patience, bulk_patience = _seconds(partner, PATIENCE), _seconds(partner, BULK_PATIENCE)
+def _reserved(partner: Partner, step: Step, cancellation_id: UUID) -> Turn | None:
+    """Return the step's turn; None when it is too far away to wait for in a worker."""
     if step is not Step.LOOK_UP:
-        is_granted = _is_granted(partner, patience)
-    else:
-        is_granted = _is_granted(partner, bulk_patience) or (
-            not _is_of_batch(cancellation_id) and _is_granted(partner, patience)
-        )
-    return is_granted
+        return _turn_within(partner, PATIENCE)
+    turn = _turn_within(partner, SOON)
+    if turn is None and queues.is_empty(STEPS_QUEUE):
+        turn = _turn_within(partner, BULK_PATIENCE if _is_of_batch(cancellation_id) else PATIENCE)
+    return turn
 
 
-def _seconds(partner: Partner, requests: float) -> float:
-    return min(max(requests * partner.limit.interval, SHORTEST_PATIENCE), LONGEST_PATIENCE)
-
-
-def _is_granted(partner: Partner, patience: float) -> bool:
+def _turn_within(partner: Partner, patience: tuple[float, float]) -> Turn | None:
+    seconds, requests = patience
     try:
-        partner.limit.wait_for_turn(within=patience)
+        return partner.limit.reserve(within=min(max(seconds, requests * partner.limit.interval), LONGEST_PATIENCE))
     except TurnTooLate:
-        return False
-    return True
+        return None
 
 
 def _is_of_batch(cancellation_id: UUID) -> bool:
@@ -142,7 +144,15 @@ def _give_back(partner: Partner, cancellation_id: UUID) -> None:
 
 
 def _ring_for_next(partner: Partner) -> None:
-    if time.monotonic() < _nobody_until.get(partner.code, 0.0):
+    """Let as many begin as may, unless others that have begun wait for a worker: the last of those will do it.
+
+    If the insurer was just asked too much, that is when it may be asked again: by then all others have given back.
+    """
+    rest = partner.limit.seconds_of_rest()
+    if rest > LONGEST_PATIENCE:
+        return  # the sweeper rings
+    time.sleep(rest)
+    if time.monotonic() < _nobody_until.get(partner.code, 0.0) or not queues.is_empty(STEPS_QUEUE):
         return
     try:
         with runtime().database.transaction() as tx:

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from redis import Redis
 
-from shared.rate_limit import HEADROOM, RateLimit, TurnTooLate
+from shared.rate_limit import CLOSEST, COUNTED, HEADROOM, LATEST, LEAD, RateLimit, TurnTooLate
 from tests.embedded import EmbeddedRedis
 
 PER_SECOND = 50.0
@@ -24,20 +25,19 @@ def server() -> Iterator[EmbeddedRedis]:
 
 
 class Process:
-    """A worker process's view of the limit, and the waits that it was told."""
+    """A worker process's view of the limit, and the waits that it was told; it never sleeps."""
 
     def __init__(self, url: str, name: str = "one", *, partner: str = "ABCDE", per_second: float = PER_SECOND) -> None:
         self.waits: list[float] = []
+        self.slept: list[float] = []
         redis = Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5)
-        self.limit = RateLimit(redis, partner=partner, per_second=per_second, process=name, sleep=self.waits.append)
+        self.limit = RateLimit(redis, partner=partner, per_second=per_second, process=name, sleep=self.slept.append)
 
     def ask(self, times: int = 1, *, within: float = 60) -> list[float]:
         """Ask for turns and return how long each was to be waited for."""
         for _ in range(times):
-            before = len(self.waits)
-            self.limit.wait_for_turn(within=within)
-            if len(self.waits) == before:
-                self.waits.append(0.0)
+            turn = self.limit.reserve(within=within)
+            self.waits.append(max(turn.at - time.monotonic(), 0.0))
         return self.waits[-times:]
 
 
@@ -58,6 +58,18 @@ def test_the_first_leaves_at_once_and_the_others_evenly_spaced_behind_it(server:
     assert waits[-1] > 0
 
 
+@pytest.mark.parametrize("per_second", [0.4, 1, 1.9, 7.5, 20, 400])
+def test_the_rate_is_kept_to_from_the_first_turn_on(server: EmbeddedRedis, redis: Redis, per_second: float) -> None:
+    process = Process(server.url, per_second=per_second)
+    begun = time.monotonic()
+    turns = [process.limit.reserve(within=1000).at - begun for _ in range(200)]
+
+    assert turns[-1] >= (199 - per_second) / per_second
+    assert turns[-1] <= 200 / per_second / HEADROOM**2 + 1
+    counted = min(max(int(per_second), 1), COUNTED)
+    assert min(b - a for a, b in zip(turns, turns[counted:], strict=False)) > counted / per_second
+
+
 def test_many_processes_share_one_schedule(server: EmbeddedRedis, redis: Redis) -> None:
     processes = [Process(server.url, f"process-{number}") for number in range(4)]
     begun = time.monotonic()
@@ -65,8 +77,9 @@ def test_many_processes_share_one_schedule(server: EmbeddedRedis, redis: Redis) 
         list(threads.map(lambda process: process.ask(25), processes))
     spent = time.monotonic() - begun
 
-    # The last of a hundred turns is 99 intervals after the first, less what it took to ask for them.
-    assert max(process.waits[-1] for process in processes) + spent >= 99 * INTERVAL - 0.001
+    # The first fifty come as close together as any may, each of the others a window after the fiftieth before it.
+    nearest = (PER_SECOND + CLOSEST * (PER_SECOND - 1)) * INTERVAL
+    assert max(process.waits[-1] for process in processes) + spent >= nearest - 0.001
 
 
 def test_partners_do_not_share(server: EmbeddedRedis, redis: Redis) -> None:
@@ -125,14 +138,67 @@ def test_without_redis_from_the_beginning_the_whole_rate_is_kept_to(redis: Redis
     assert 3 / (10 * HEADROOM) < waits[-1] <= 4 / (10 * HEADROOM)
 
 
-def test_a_turn_waited_for_beforehand_is_not_waited_for_again(server: EmbeddedRedis, redis: Redis) -> None:
+def test_a_step_begins_shortly_before_its_turn_and_its_first_request_leaves_at_it(
+    server: EmbeddedRedis, redis: Redis
+) -> None:
     process = Process(server.url, per_second=1)
-    with process.limit.prepaid():
-        process.limit.before_request()
-        assert process.waits == []
-        process.limit.before_request()
-        process.limit.before_request()
-    assert len(process.waits) == 1
-
     process.limit.before_request()
-    assert len(process.waits) == 2
+    turn = process.limit.reserve(within=5)
+    with process.limit.reserved(turn):
+        process.limit.before_request()
+
+    begins, leaves = process.slept
+    assert begins == pytest.approx(1 / HEADROOM - LEAD, abs=0.5)
+    # Nobody really sleeps here: what is left is the whole way.
+    assert begins < leaves <= begins + LEAD
+
+
+def test_requests_after_a_steps_first_one_wait_for_turns_of_their_own(server: EmbeddedRedis, redis: Redis) -> None:
+    process = Process(server.url, per_second=1)
+    with process.limit.reserved(process.limit.reserve(within=5)):
+        for _ in range(3):
+            process.limit.before_request()
+
+    assert [round(seconds * HEADROOM) for seconds in process.slept] == [1, 2]
+
+
+def test_a_turn_that_was_missed_is_let_go(server: EmbeddedRedis, redis: Redis) -> None:
+    process = Process(server.url, per_second=1)
+    turn = process.limit.reserve(within=5)
+    with process.limit.reserved(replace(turn, at=turn.at - 2 * LATEST)):
+        process.limit.before_request()
+
+    assert process.slept == []  # nobody else has a place: the next one is free at once
+    assert process.ask()[0] == pytest.approx(1 / HEADROOM, abs=0.2)
+
+
+def test_a_turn_that_no_request_used_is_anybodys(server: EmbeddedRedis, redis: Redis) -> None:
+    process = Process(server.url, per_second=1)
+    with process.limit.reserved(process.limit.reserve(within=5)):
+        pass
+
+    assert process.ask() == [0.0]
+
+
+def test_turns_that_nobody_used_are_made_up_for_and_no_second_has_more_than_allowed(
+    server: EmbeddedRedis, redis: Redis
+) -> None:
+    limit = Process(server.url).limit
+    turns = []
+    for number in range(150):
+        if number == 60:
+            time.sleep(0.2)  # ten turns' time that nobody asks
+        turn = limit.reserve(within=60)
+        if number % 10:
+            turns.append(turn.at)
+        else:
+            with limit.reserved(turn):
+                pass
+        time.sleep(max(turn.at - time.monotonic(), 0.0))
+
+    # A turn's time is read with what it takes to ask for it.
+    assert [
+        later - earlier for earlier, later in zip(turns, turns[int(PER_SECOND) :], strict=False) if later - earlier < 1
+    ] == []
+    assert min(later - earlier for earlier, later in pairwise(turns)) > 0.5 * INTERVAL
+    assert (len(turns) - 1) / (turns[-1] - turns[0]) > 0.9 * PER_SECOND

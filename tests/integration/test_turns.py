@@ -17,7 +17,8 @@ from shared.transitions import MESSAGE_PATIENCE
 from tests.embedded import EmbeddedRedis
 from tests.simulator import PARTNER_CODE
 from tests.world import World, connections
-from workers import turn_taking
+from workers import queues, turn_taking
+from workers.app import app
 
 BOOKING = "8WD8Y-LTEKE-INS"
 
@@ -75,7 +76,7 @@ def refuse_all(monkeypatch: pytest.MonkeyPatch, *, seconds: float = 9.0) -> None
     def refuse(*, within: float) -> None:
         raise TurnTooLate(seconds)
 
-    monkeypatch.setattr(connections().limit, "wait_for_turn", refuse)
+    monkeypatch.setattr(connections().limit, "reserve", refuse)
 
 
 def test_deadlines_come_first_then_single_ones_then_batches(world: World) -> None:
@@ -163,6 +164,34 @@ def test_a_step_that_had_its_turn_rings_for_the_next_in_line(world: World, monke
     assert [row_id for task, row_id in world.database.published if task is TaskName.LOOK_UP] == [first, second]
 
 
+def test_a_new_one_gives_way_while_others_that_have_begun_wait_for_a_worker(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EmbeddedRedis() as own:
+        world.configure(xcover_rate_limit=5, redis_url=own.url)
+        new, begun = accepted(world), accepted(world, booking=world.booking().id)
+        world.run(TaskName.LOOK_UP, begun)
+        connections().limit.reserve(within=2)
+        for are_waiting in (True, False):
+            monkeypatch.setattr(queues, "is_empty", lambda _queue, are_waiting=are_waiting: not are_waiting)
+            world.run(TaskName.LOOK_UP, new)
+            assert (world.row(new).next_step == "look_up") is are_waiting
+            if are_waiting:
+                world.run(TaskName.PREVIEW, begun)
+
+    assert world.row(begun).next_step == "refund"
+
+
+def test_a_message_that_waits_for_a_worker_is_seen() -> None:
+    queue = f"of-this-test-{uuid4()}"
+    with app.pool.acquire(block=True) as connection:
+        redis = connection.default_channel.client
+        assert queues.is_empty(queue)
+        redis.lpush(queue, "a message")
+        assert not queues.is_empty(queue)
+        redis.delete(queue)
+
+
 def test_the_sweeper_rings_for_the_first_in_line_and_for_none_of_the_rest(world: World) -> None:
     rows = in_bulk(world, 40, caller="shop")
     world.configure(xcover_rate_limit=20)
@@ -201,8 +230,24 @@ def test_what_the_insurer_answers_with_429_stops_everything_for_as_long_as_it_sa
         for row_id in rows:
             world.run(TaskName.LOOK_UP, row_id)
         with pytest.raises(TurnTooLate) as refused:
-            connections().limit.wait_for_turn(within=1)
+            connections().limit.reserve(within=1)
 
     assert 20 < refused.value.seconds <= 30
     assert sorted(world.row(row_id).next_step or "" for row_id in rows) == ["look_up", "preview"]
     assert {world.row(row_id).tries for row_id in rows} == {0}
+
+
+def test_one_that_was_answered_429_rings_for_the_next_when_the_insurer_may_be_asked_again(world: World) -> None:
+    with EmbeddedRedis() as own:
+        world.configure(xcover_rate_limit=1000, redis_url=own.url)
+        world.control.settings(rate_limit=1, retry_after=1)
+        begun, turned_away = accepted(world, booking=world.booking().id), accepted(world)
+        in_line = in_bulk(world, 1, caller="shop")
+        world.run(TaskName.LOOK_UP, begun)
+        world.database.published.clear()
+        change(world, in_line[0], ring_after=None)
+        world.run(TaskName.LOOK_UP, turned_away)
+        connections().limit.reserve(within=0.1)
+
+    assert world.row(turned_away).next_step == "look_up"
+    assert [row_id for _, row_id in world.database.published] == in_line
