@@ -2,7 +2,7 @@
 
 python -m bench.rate_limit, with JOBS (2,000), RATE (20) and URGENT (5) in the environment. OTHERS is how many more a
 second partner hands over at the same time (none): it has an insurer, a limit and a line of its own, but the same
-workers.
+workers, of which there are twice as many then.
 """
 
 import os
@@ -42,7 +42,7 @@ OTHER = Credentials(partner_code="OTHER", xcover_api_key="other_key", xcover_api
 def main() -> int:
     """Run once; return 0 only if everything that is wanted was reached."""
     out = Console(width=None if sys.stdout.isatty() else 200)
-    plan = replace(plans.make(jobs=JOBS, minutes=0.5, seed=0), slots=2)  # of each of two workers
+    plan = replace(plans.make(jobs=JOBS, minutes=0.5, seed=0), slots=4 if OTHERS else 2)  # of each of two workers
     with tempfile.TemporaryDirectory() as folder, SimulatorServer(credentials=OTHER, rate_limit=RATE) as others:
         settings = {"XCOVER_RATE_LIMIT": str(RATE), "PARTNERS_FILE": _partners_file(Path(folder), others)}
         with stack.running(plan, name="bench", **settings) as running:
