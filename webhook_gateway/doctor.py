@@ -65,6 +65,11 @@ def look() -> list[Finding]:
     return examined(_patient())
 
 
+def have_insurers_asked() -> None:
+    """Have a worker ask every insurer, and wait for their answers."""
+    ask_insurers(_patient())
+
+
 def examined(patient: Patient) -> list[Finding]:
     """Look at a service with every check that there is."""
     return examination.examine(
@@ -81,7 +86,7 @@ def see() -> Response:
 @blueprint.post("")
 def ask() -> Response:
     """Have a worker ask the insurer first."""
-    ask_insurers(_patient())
+    have_insurers_asked()
     return _answer(look())
 
 

@@ -31,7 +31,7 @@ def addresses(stage: Stage) -> list[str]:
     return [
         "", "?still=1", "cancellations", f"cancellations/{stage.stuck[0]}", f"cancellations/{stage.with_claim}", "bulk",
         "bulk?action=abort", "webhooks", f"webhooks/{stage.webhook}", "webhooks/keys", "batches", "pauses", "audit",
-        "nowhere", "cancellations?status=odd",
+        "doctor", "nowhere", "cancellations?status=odd",
     ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from shared import audit, pauses
+from shared.doctor.advice import ADVICE
 from tests import situations
 from tests.console import Browser, console, signed_in
 from tests.world import World
@@ -112,6 +113,19 @@ def test_an_empty_service_says_what_would_be_where(anna: Browser) -> None:
         ("/audit", "Nobody has pressed anything yet"), ("/", "No service has failed"),
     ):  # fmt: skip
         assert said in anna.get(path).text, path
+
+
+def test_the_doctor_says_what_is_wrong_and_what_to_do(world: World, anna: Browser) -> None:
+    situations.nobody_answers(world)
+    text = unescape(anna.get("/doctor").text)
+    troubles, fine = text.split('id="fine"')
+    for finding in ("breakers", "workers", "redis"):
+        assert f"<code>{finding}</code>" in troubles, finding
+        assert ADVICE[finding].todo in troubles, finding
+    assert "docs/runbook.md#" in troubles
+    assert "<code>schema</code>" in fine
+    assert "docs/runbook.md#" not in fine
+    assert anna.post("/doctor").status_code == 303
 
 
 def test_the_database_being_away_is_said_in_a_page(anna: Browser, monkeypatch: pytest.MonkeyPatch) -> None:

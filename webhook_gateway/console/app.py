@@ -8,6 +8,7 @@ from webhook_gateway.console import (
     batches,
     bulk,
     cancellations,
+    doctor_page,
     door,
     overview,
     pauses,
@@ -17,7 +18,7 @@ from webhook_gateway.console import (
     words,
 )
 
-PAGES = (overview, cancellations, pressing, webhooks, batches, bulk, pauses, audit_log, words)
+PAGES = (overview, cancellations, pressing, webhooks, batches, bulk, pauses, audit_log, doctor_page, words)
 """Imported, so that each has added its routes and words to the blueprint."""
 
 
