@@ -31,7 +31,9 @@ Less than a step's own time would leave turns unused.
 LONGEST_PATIENCE = 2.0
 """Seconds."""
 ON_THEIR_WAY = 0.3
-"""Seconds of requests, and three at least, for which messages to those in line may be on their way."""
+"""Seconds of requests for which messages to those in line may be on their way."""
+FEWEST, MOST = 3, 200
+"""Messages that may be on their way, however slow or fast the insurer."""
 LOOK_EVERY = 1.0
 """Seconds between two looks for waiting rows while there are none."""
 
@@ -86,7 +88,7 @@ def answering_about_claims() -> list[str]:
 
 def _ring_for_line(tx: Transaction, partner: Partner) -> turns.Front:
     is_away = partner.breaker.is_open()
-    count = 1 if is_away else max(round(ON_THEIR_WAY / partner.limit.interval), 3)
+    count = 1 if is_away else min(max(round(ON_THEIR_WAY / partner.limit.interval), FEWEST), MOST)
     front = turns.front_of_line(tx, partner=partner.code, count=count, probing=is_away)
     for row_id, step in front.to_ring:
         tx.enqueue(TASK_OF[Step(step)], row_id)
