@@ -2,6 +2,8 @@
 
 import base64
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 from uuid import UUID
 
@@ -19,31 +21,37 @@ LOOK_AT = 60
 The questions of two sweeps (`claim_polls.AT_ONCE`) may stand before it.
 """
 
+_AWAY = (OperationalError, RedisError, OSError)
+
 log = structlog.get_logger()
 
 
 def oldest_row_ids(queue: str) -> list[UUID]:
     """Return the rows of the messages that have waited longest; none when the broker does not say."""
     try:
-        with app.connection_for_read() as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
-            redis = cast("Redis", connection.default_channel.client)
+        with _redis() as redis:
             front = cast("list[bytes]", redis.lrange(queue, -LOOK_AT, -1))  # they come in at the other end
-    except (OperationalError, RedisError, OSError) as error:
+    except _AWAY as error:
         log.warning("queue_not_seen", queue=queue, error=type(error).__name__)
         return []
     return [row_id for row_id in map(_row_id, front) if row_id is not None]
 
 
 def is_empty(queue: str) -> bool:
-    """Tell whether no message waits in a queue; asked before each step, so over a connection that is kept."""
+    """Tell whether no message waits in a queue; true when the broker does not say."""
     try:
-        with app.pool.acquire(block=True, timeout=CONNECT_TIMEOUT) as connection:
-            redis = cast("Redis", connection.default_channel.client)
+        with _redis() as redis:
             return not redis.llen(queue)
-    except (OperationalError, RedisError, OSError) as error:
+    except _AWAY as error:
         log.warning("queue_not_seen", queue=queue, error=type(error).__name__)
         return True
+
+
+@contextmanager
+def _redis() -> Iterator[Redis]:
+    """Give a connection that is kept: queues are looked at before and after steps."""
+    with app.pool.acquire(block=True, timeout=CONNECT_TIMEOUT) as connection:
+        yield cast("Redis", connection.default_channel.client)
 
 
 def _row_id(message: bytes) -> UUID | None:

@@ -182,7 +182,7 @@ def test_a_new_one_gives_way_while_others_that_have_begun_wait_for_a_worker(
     assert world.row(begun).next_step == "refund"
 
 
-def test_a_message_that_waits_for_a_worker_is_seen() -> None:
+def test_a_message_that_waits_for_a_worker_is_seen(broker: str) -> None:
     queue = f"of-this-test-{uuid4()}"
     with app.pool.acquire(block=True) as connection:
         redis = connection.default_channel.client
