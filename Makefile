@@ -8,7 +8,7 @@ LINKED := $(VENV)/.linked
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --retries 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test stories chaos flood hostile storm large bench coverage lint docs migrations lock previous-release clean
+.PHONY: help demo up test test-all chaos flood hostile storm large bench coverage lint docs migrations lock previous-release clean
 .SUFFIXES:
 
 help: ## show this list
@@ -24,8 +24,8 @@ up: $(LINKED) ## start everything and stay up: gateway on port 8000 (or PORT), F
 test: lint migrations ## everything that guards the project: lint, migrations, all tests
 	@$(BIN)/pytest --quiet --numprocesses 3
 
-stories: $(LINKED) # every story in each of its tellings: both databases, and each way in which XCover may treat our keys
-	@EVERY_TELLING=1 $(BIN)/pytest --quiet --numprocesses 3 tests/e2e
+test-all: lint # every test on both databases, every story for each way in which XCover may treat our keys
+	@EVERY_TELLING=1 $(BIN)/pytest --quiet --numprocesses 3
 
 chaos: $(LINKED) ## kill, stop and wipe everything while cancellations flow; JOBS=5000 MINUTES=20 for long
 	@$(BIN)/python -m tests.chaos

@@ -15,6 +15,7 @@ from psycopg import sql
 
 from shared.columns import Base
 from shared.config import FlowerSettings, WebSettings, WorkerSettings
+from tests import tellings
 from tests.servers import fresh_database, postgresql_server, redis_server
 
 # A developer's own settings must not decide what the tests find; the servers were asked for above.
@@ -41,8 +42,14 @@ EMPTY = ";".join(
 """Every table in one round trip; TRUNCATE takes longer for so few rows."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread the tests that wait for processes over the first half, so that others compute while they wait."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what this run does not tell, and spread the tests that wait for processes over the first half.
+
+    Others compute while they wait.
+    """
+    untold = tellings.left_out(items)
+    config.hook.pytest_deselected(items=list(untold))
+    items[:] = [item for item in items if item not in untold]
     waiting = [item for item in items if item.get_closest_marker("processes")]
     others = [item for item in items if not item.get_closest_marker("processes")]
     apart = max(len(others) // 2 // max(len(waiting), 1), 1)

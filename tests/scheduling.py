@@ -16,13 +16,19 @@ TOGETHER = {
     "releases": re.compile(r"deploys/test_(?:previous_release|side_by_side|taking_over)"),
 }
 """Names of groups, and which node ids belong to them; the first that fits counts."""
+OF_ONE_FILE = re.compile(
+    r"integration/test_(?:idempotency_conformance|webhook_conformance|slow_clients|gateway_server|generated_client"
+    r"|api_docs|interface_by_links|flower|alerts)\.py|large/test_plans\.py"
+)
+"""Files whose tests share a server, or tables, that take longer to make than most of them to run."""
 
 
 class RunsTogether(LoadScopeScheduling):
-    """One unit of work for each group, and one for each other test."""
+    """One unit of work for each group, each file of those, and each other test."""
 
     def _split_scope(self, nodeid: str) -> str:
         for name, ids in TOGETHER.items():
             if ids.search(nodeid):
                 return name
-        return nodeid
+        file = OF_ONE_FILE.search(nodeid)
+        return file[0] if file else nodeid

@@ -1,16 +1,12 @@
 """Every story is told for each way in which XCover may treat our keys, and the insurer's whole ledger judges it.
 
-On PostgreSQL for all three; on SQLite, which knows nothing of keys, for the first. `make stories` has them all told;
-else each is told on PostgreSQL with keys honoured, and in one of the other ways, which its name decides. A story about
-what a key does names its modes with `key_mode(...)` and is always told for each; one that means to have a policy
-claimed again says so with `claims_again`.
+On PostgreSQL for all three; on SQLite, which knows nothing of keys, for the first. Which of these a run tells,
+`tests.tellings` says. A story about what a key does names its modes with `key_mode(...)`; one that means to have a
+policy claimed again says so with `claims_again`.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
-from zlib import crc32
 
 import pytest
 
@@ -21,10 +17,6 @@ KEY_MODES = ("honoured", "ignored", "storing_errors")
 DATABASES = ("postgresql", "sqlite")
 IRREVERSIBLE = {"confirm": "cancelled", "cancel": "cancelled", "claim": "claimed"}
 PAYMENTS = ("refund", "refund_promised")
-
-FIRST_TOLD = ("postgresql", "honoured")
-OTHERS_TOLD = (("postgresql", "ignored"), ("postgresql", "storing_errors"), ("sqlite", "honoured"))
-TELLS_ALL = bool(os.environ.get("EVERY_TELLING"))
 
 Done = Counter[tuple[str, str, str]]
 """How often something was done to a policy: (what, booking, quote)."""
@@ -43,25 +35,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names = ["database_url", "key_mode"]
         values = [(kind, mode) for kind in DATABASES for mode in (modes if kind == "postgresql" else modes[:1])]
     metafunc.definition.add_marker(pytest.mark.parametrize(names, values, indirect=True))
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tellings that this run has no time for."""
-    if TELLS_ALL:
-        return
-    left_out = [item for item in items if Path(__file__).parent in item.path.parents and not _is_told(item)]
-    config.hook.pytest_deselected(items=left_out)
-    gone = set(left_out)
-    items[:] = [item for item in items if item not in gone]
-
-
-def _is_told(item: pytest.Item) -> bool:
-    callspec = getattr(item, "callspec", None)
-    told = (callspec.params.get("database_url"), callspec.params.get("key_mode")) if callspec else (None, None)
-    if None in told or told == FIRST_TOLD or item.get_closest_marker("key_mode"):
-        return True
-    story = item.nodeid.replace("-".join(map(str, told)), "")
-    return told == OTHERS_TOLD[crc32(story.encode()) % len(OTHERS_TOLD)]
 
 
 @pytest.fixture
