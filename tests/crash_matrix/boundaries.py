@@ -159,6 +159,7 @@ WRITING_ROUTES_WITHOUT_BOUNDARIES |= {
         "send_callbacks": "the transaction of callbacks.replay",
         "replay_one": "that of webhook_operations.replay_one",
         "replay_those": "those of webhook_operations.replay_those",
+        "ask_insurers": "what doctor.ask does",
         "steer_batch": "the chunks of batches.pause, batches.resume and batches.call_off",
         "bulk_press": "it changes rows in chunks; a repeat finds what is left",
         "pause": "it writes a pause and its audit entry in one transaction; a repeat changes nothing",

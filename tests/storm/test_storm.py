@@ -7,7 +7,7 @@ from rich.console import Console
 
 from tests.storm import performance, plan, report
 
-EVENTS = 800
+EVENTS = 500
 SEED = 7
 
 
