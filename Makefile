@@ -20,12 +20,12 @@ demo: $(LINKED) ## play a few dozen cancellations against a simulated insurer, a
 up: $(LINKED) ## start everything and stay up: gateway on port 8000 (or PORT), Flower on 5555
 	@$(BIN)/python -m tests.demo --stay
 
-# Four at once on two cores: they wait for leases, sockets and disks about as long as they compute.
+# Three at once on two cores: they wait for leases, sockets and disks about as long as they compute.
 test: lint migrations ## everything that guards the project: lint, migrations, all tests
-	@$(BIN)/pytest --quiet --numprocesses 4
+	@$(BIN)/pytest --quiet --numprocesses 3
 
 test-all: lint # every test on both databases, every story for each way in which XCover may treat our keys
-	@EVERY_TELLING=1 $(BIN)/pytest --quiet --numprocesses 4
+	@EVERY_TELLING=1 $(BIN)/pytest --quiet --numprocesses 3
 
 chaos: $(LINKED) ## kill, stop and wipe everything while cancellations flow; JOBS=5000 MINUTES=20 for long
 	@$(BIN)/python -m tests.chaos
@@ -47,7 +47,7 @@ bench: $(LINKED) ## how fast it is, beside others in the same run: taking webhoo
 	@$(BIN)/python -m bench.intake
 
 coverage: $(LINKED) ## all tests once more, to show which lines and branches they reach
-	@$(BIN)/pytest --quiet --numprocesses 4 --cov --cov-report=term
+	@$(BIN)/pytest --quiet --numprocesses 3 --cov --cov-report=term
 
 lint: $(LINKED) ## format, lint, types and import contracts
 	@$(BIN)/ruff format --check --quiet . || { echo 'Not formatted. Run: $(BIN)/ruff format .' >&2; exit 1; }

@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,12 @@ from shared.columns import Base
 from shared.config import FlowerSettings, WebSettings, WorkerSettings
 from tests import tellings
 from tests.servers import fresh_database, postgresql_server, redis_server
+
+# What tests write is gone with them: it need not go to a disk where there is memory enough.
+MEMORY, ENOUGH = Path("/dev/shm"), 4 * 2**30  # noqa: S108 - private folders are made in it
+if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH:
+    os.environ["TMPDIR"] = str(MEMORY)
+    tempfile.tempdir = None
 
 # A developer's own settings must not decide what the tests find; the servers were asked for above.
 for kind in (WebSettings, WorkerSettings, FlowerSettings):

@@ -1,8 +1,9 @@
 """Which tellings of each test a run has time for.
 
 A test may be told on both databases, and a story for each way in which XCover may treat our keys. With EVERY_TELLING in
-the environment all are told (`make test-all`). Else a story is told on PostgreSQL with keys honoured and in one of its
-other ways, and any other test on PostgreSQL; every third also on SQLite. Its name decides, so each run is the same.
+the environment all are told (`make test-all`). Else a story is told on PostgreSQL with keys honoured, and every second in
+one of its other ways; any other test on PostgreSQL, and every fourth on SQLite. Its name decides, so each run is the
+same.
 """
 
 import os
@@ -14,7 +15,8 @@ import pytest
 
 POSTGRESQL, SQLITE = DATABASES = ("postgresql", "sqlite")
 HONOURED, *_ = KEY_MODES = ("honoured", "ignored", "storing_errors")
-OTHERS = ((POSTGRESQL, "ignored"), (POSTGRESQL, "storing_errors"), (SQLITE, None))
+OTHERS = ((POSTGRESQL, "ignored"), (POSTGRESQL, "storing_errors"), (SQLITE, None), (SQLITE, None), *[None] * 4)
+"""Which other way a story is told in, by a number made of its name."""
 TELLS_ALL = bool(os.environ.get("EVERY_TELLING"))
 
 
