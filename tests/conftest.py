@@ -20,7 +20,7 @@ from tests import tellings
 from tests.servers import fresh_database, postgresql_server, redis_server
 
 # What tests write is gone with them: it need not go to a disk where there is memory enough.
-MEMORY, ENOUGH = Path("/dev/shm"), 4 * 2**30  # noqa: S108 - private folders are made in it
+MEMORY, ENOUGH = Path("/dev/shm"), 4 * 2**30
 if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH:
     os.environ["TMPDIR"] = str(MEMORY)
     tempfile.tempdir = None

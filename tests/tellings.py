@@ -1,9 +1,9 @@
 """Which tellings of each test a run has time for.
 
 A test may be told on both databases, and a story for each way in which XCover may treat our keys. With EVERY_TELLING in
-the environment all are told (`make test-all`). Else a story is told on PostgreSQL with keys honoured, and every second in
-one of its other ways; any other test on PostgreSQL, and every fourth on SQLite. Its name decides, so each run is the
-same.
+the environment all are told (`make test-all`). Else a story is told on PostgreSQL with keys honoured, and every second
+in one of its other ways; any other test on PostgreSQL, and every fourth on SQLite. Its name decides, so each run is
+the same.
 """
 
 import os
