@@ -8,7 +8,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import structlog
-from kombu.exceptions import OperationalError
+from kombu.exceptions import LimitExceeded, OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -21,7 +21,7 @@ LOOK_AT = 60
 The questions of two sweeps (`claim_polls.AT_ONCE`) may stand before it.
 """
 
-_AWAY = (OperationalError, RedisError, OSError)
+_AWAY = (OperationalError, LimitExceeded, RedisError, OSError)
 
 log = structlog.get_logger()
 
@@ -51,6 +51,7 @@ def is_empty(queue: str) -> bool:
 def _redis() -> Iterator[Redis]:
     """Give a connection that is kept: queues are looked at before and after steps."""
     with app.pool.acquire(block=True, timeout=CONNECT_TIMEOUT) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT)
         yield cast("Redis", connection.default_channel.client)
 
 

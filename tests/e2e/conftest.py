@@ -11,10 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from shared.invariant_checks import check_all
+from tests.tellings import DATABASES, KEY_MODES, POSTGRESQL
 from tests.world import World
 
-KEY_MODES = ("honoured", "ignored", "storing_errors")
-DATABASES = ("postgresql", "sqlite")
 IRREVERSIBLE = {"confirm": "cancelled", "cancel": "cancelled", "claim": "claimed"}
 PAYMENTS = ("refund", "refund_promised")
 
@@ -33,7 +32,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names, values = ["key_mode"], [(mode,) for mode in modes]
     else:
         names = ["database_url", "key_mode"]
-        values = [(kind, mode) for kind in DATABASES for mode in (modes if kind == "postgresql" else modes[:1])]
+        values = [(kind, mode) for kind in DATABASES for mode in (modes if kind == POSTGRESQL else modes[:1])]
     metafunc.definition.add_marker(pytest.mark.parametrize(names, values, indirect=True))
 
 

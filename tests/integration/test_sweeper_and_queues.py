@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 import redis
+from celery import Celery
 
 from shared import broker, cancellations, clock, webhook_events
 from shared.broker import BULK_QUEUE, STEPS_QUEUE, WEBHOOKS_QUEUE
@@ -13,6 +14,7 @@ from shared.lifecycle import Step, TaskName
 from shared.transitions import MESSAGE_PATIENCE
 from tests.integration.test_sweeper import change, waiting_rows
 from tests.world import World
+from workers import queues
 from workers.app import app
 from workers.queues import oldest_row_ids
 
@@ -188,3 +190,14 @@ def test_many_waiting_jobs_and_one_slow_worker_make_no_flood(world: World, queue
 
     assert messages == 2 * len(rows)
     assert [queue.llen(name) for name in STEPS] == [0, 0]
+
+
+@pytest.mark.timeout(30)  # bounds a hang: kombu alone waits six seconds each time
+def test_a_broker_that_is_away_when_a_process_first_looks_holds_it_up_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Celery("away", broker="redis://127.0.0.1:1/0") as nobody:
+        monkeypatch.setattr(queues, "app", nobody)
+
+        assert [oldest_row_ids(name) for name in broker.QUEUES] == [[]] * len(broker.QUEUES)
+        assert queues.is_empty(STEPS_QUEUE)

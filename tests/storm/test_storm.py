@@ -12,7 +12,7 @@ SEED = 7
 
 
 @pytest.mark.processes
-@pytest.mark.timeout(600)  # bounds a hang; alone on the machine it takes some twenty seconds
+@pytest.mark.timeout(600)  # bounds a hang; alone on the machine it takes about forty seconds
 def test_every_claim_ends_at_what_the_insurer_says_and_every_milestone_is_reached_once() -> None:
     told = io.StringIO()
 
